@@ -1,0 +1,18 @@
+// Units by architecture: one line for each architecture in each function.
+import { setVtdRoute, Vtd } from "./device/vtd";
+import { ARCH_VTD, EDIT_FORMAT, STATUS_FAULT } from "./layout";
+import { Engine } from "./memory/physical";
+import { translateWith } from "./translate";
+import { priv } from "./unit";
+
+export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize): u32 {
+  const arch = priv(unit).arch;
+  if (arch == ARCH_VTD) return translateWith<Vtd>(m, unit, rid, pasid, address, access, result);
+  return STATUS_FAULT;
+}
+
+export function setRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, geometry: usize): u32 {
+  const arch = priv(unit).arch;
+  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, geometry);
+  return EDIT_FORMAT;
+}

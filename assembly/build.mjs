@@ -1,0 +1,30 @@
+// Compiles every build of the engine and writes them as base64 into ts/engine/bytes.generated.ts, so that the package
+// needs no file access and no bundler configuration. The raw module goes to dist/ for `ioasid/engine.wasm`.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import asc from "assemblyscript/asc";
+
+const root = new URL("..", import.meta.url);
+const path = (name) => fileURLToPath(new URL(name, root));
+process.chdir(path("."));
+
+mkdirSync(path("build"), { recursive: true });
+mkdirSync(path("dist"), { recursive: true });
+
+const builds = { release: "engine.wasm", debug: "engine.debug.wasm" };
+for (const target of Object.keys(builds)) {
+	const { error, stderr } = await asc.main(["assembly/index.ts", "--target", target, "--config", "asconfig.json"]);
+	if (error) {
+		console.error(stderr.toString());
+		console.error(`engine build "${target}" failed: ${error.message}`);
+		process.exit(1);
+	}
+}
+
+const lines = ["// Written by assembly/build.mjs."];
+for (const [target, file] of Object.entries(builds)) {
+	const bytes = readFileSync(path(`build/${file}`));
+	lines.push(`export const ${target} = "${bytes.toString("base64")}";`);
+}
+writeFileSync(path("ts/engine/bytes.generated.ts"), `${lines.join("\n")}\n`);
+writeFileSync(path("dist/engine.wasm"), readFileSync(path("build/engine.wasm")));

@@ -1,0 +1,46 @@
+// What an architecture's device tables are: how a requester is decoded to a route, and what its faults are called.
+// translate.ts holds the path of a request; a device file reads its own structures and names its own codes.
+//
+// To add an architecture: one file that extends DeviceTables, one line in each switch of architectures.ts.
+import { Engine, entryPointer } from "../memory/physical";
+import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED } from "../layout";
+import { Walk, countReference } from "../unit";
+import { Route } from "./route";
+
+/** Decode results that are no fault code. */
+export const DECODED: u32 = 0;
+
+/** A table word that could not be read: `m.refusal` says why. */
+@inline
+export function tablePointer(m: Engine, unit: usize, address: u64, bytes: u32, level: u32): usize {
+  countReference(unit, STAGE_TABLES, level);
+  return entryPointer(m, address, bytes);
+}
+
+@inline
+export function poisoned(m: Engine): bool {
+  return m.refusal == MEMORY_POISON;
+}
+
+@unmanaged
+export class DeviceTables {
+  /** STATUS_* of a request that never reaches the tables (interrupt ranges), or STATUS_TRANSLATED */
+  @inline intercept(unit: usize, rid: u32, pasid: u32, address: u64, access: u32): u32 { return STATUS_TRANSLATED; }
+  /**
+   * Decode the device-table entry of a requester into a device entry: the route of its requests without PASID, and
+   * words for decodePasid. DECODED or a fault code; flags of the route are set either way.
+   */
+  @inline decodeDevice(m: Engine, unit: usize, rid: u32, device: usize): u32 { return DECODED; }
+  /** PASID that a request is looked up under; NO_PASID: the device entry's own route serves it */
+  @inline effectivePasid(unit: usize, device: usize, pasid: u32): u32 { return pasid; }
+  /** Decode a PASID-table entry into a route. DECODED or a fault code. */
+  @inline decodePasid(m: Engine, unit: usize, device: usize, rid: u32, pasid: u32, route: Route): u32 { return DECODED; }
+  /** fault code for a request that the route refuses before any walk, or DECODED */
+  @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return DECODED; }
+  /** fault code for an output address that may not be reached, or DECODED */
+  @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 { return DECODED; }
+  /** the architecture's code for a walk that did not translate */
+  @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 { return 1; }
+  /** write the architecture's fault record into a slot of FAULT_SLOT_BYTES; walk is null for device-table faults */
+  @inline record(unit: usize, slot: usize, rid: u32, pasid: u32, code: u32, address: u64, access: u32, result: usize): void {}
+}

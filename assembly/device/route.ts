@@ -1,0 +1,56 @@
+// What device tables decide for one requester: a route. Routes are what the context cache and the PASID cache hold.
+import { Geometry } from "../format/contract";
+import { DEVICE_ENTRY_BYTES, ROUTE_BYTES } from "../layout";
+
+// ---- flags
+export const ROUTE_QUIET: u32 = 1; // faults are not recorded (FPD and its like)
+export const ROUTE_ATS: u32 = 2; // translation requests and translated requests are allowed
+export const ROUTE_PRI: u32 = 4;
+export const ROUTE_PRIVILEGED: u32 = 8; // supervisor requests are allowed
+
+@unmanaged @final
+export class Route {
+  type: u32; // ROUTE_* in layout.ts
+  flags: u32;
+  walker: u32; // which instantiated walk serves it (translate.ts)
+  domain: u32;
+  space: u32;
+  bits: u32; // the device file's own
+  tag: u64;
+  extra: u64; // the device file's own
+  outputLimit: u64; // bypass: first address that is refused, 0 = none
+  // two geometries of GEOMETRY_BYTES follow
+}
+
+const FIRST: usize = 64;
+
+@inline
+export function firstStage(route: Route): Geometry {
+  if (offsetof<Route>() > FIRST) ERROR("Route");
+  if (FIRST + 3 * 64 > ROUTE_BYTES) ERROR("ROUTE_BYTES");
+  return changetype<Geometry>(changetype<usize>(route) + FIRST);
+}
+
+@inline
+export function secondStage(route: Route): Geometry {
+  return changetype<Geometry>(changetype<usize>(route) + FIRST + 64);
+}
+
+/** First-stage geometry of the upper half of the input range (TTBR1). */
+@inline
+export function upperHalf(route: Route): Geometry {
+  return changetype<Geometry>(changetype<usize>(route) + FIRST + 128);
+}
+
+/** A decoded device-table entry: the route of requests without PASID, then what its PASID table needs. */
+@unmanaged @final
+export class DeviceEntry {
+  // a Route of ROUTE_BYTES comes first
+}
+
+/** The device file's own words of a device entry: 8-byte slots, kept with the cached entry. */
+@inline
+export function entryWord(device: usize, index: u32): usize {
+  if (DEVICE_ENTRY_BYTES < ROUTE_BYTES + 256) ERROR("DEVICE_ENTRY_BYTES");
+  return device + ROUTE_BYTES + (index << 3);
+}

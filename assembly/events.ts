@@ -1,0 +1,179 @@
+// A recorded run: columns of events in, one answer per event out. Tables follow map and unmap events; caches follow
+// recorded invalidations alone, as on the machine that was recorded.
+import { translate } from "./architectures";
+import { mapPages, unmapPages } from "./formats";
+import { invalidate } from "./invalidate";
+import {
+  ACCESS_WRITE,
+  ANSWER_EDITED,
+  ANSWER_EMPTY,
+  ANSWER_FAULT,
+  ANSWER_HIT,
+  ANSWER_MATCHED,
+  ANSWER_REFUSED,
+  ANSWER_REPLACED,
+  ANSWER_STALE,
+  ANSWER_UNEXPLAINED,
+  ANSWER_VERDICT,
+  ANSWER_WRONG,
+  EDIT_OK,
+  EVENT_DMA,
+  EVENT_FAULT,
+  EVENT_INVALIDATE,
+  EVENT_MAP,
+  HIT_IOTLB,
+  INV_CACHE_CONTEXT,
+  INV_CACHE_IOTLB,
+  INV_CACHE_PASID,
+  INV_DEVICE,
+  MAP_REPLACE,
+  OUTCOME_TRANSLATED,
+  RESULT_FAULT,
+  RESULT_HIT,
+  RESULT_PA,
+  RESULT_REFERENCES,
+  RUN_DEVICE_BYTES,
+  RUN_DEVICE_DMA,
+  RUN_DEVICE_PEAK,
+  RUN_DEVICE_RID,
+  RUN_DEVICE_TABLE,
+  RUN_IGNORE_INVALIDATIONS,
+  RUN_VERIFY,
+  STATUS_FAULT,
+  VERDICT_HIT,
+  VERDICT_NONE,
+} from "./layout";
+import { Engine } from "./memory/physical";
+import { books, geometryOf } from "./table";
+import { walkOf } from "./unit";
+import { peekTable } from "./walkers";
+
+@unmanaged @final
+class RunDevice {
+  rid: u32;
+  table: u32;
+  dma: u64;
+  hits: u64;
+  misses: u64;
+  references: u64;
+  faults: u64;
+  matched: u64;
+  wrong: u64;
+  unexplained: u64;
+  stale: u64;
+  peak: u64;
+}
+
+@inline
+function deviceAt(devices: usize, id: u32): RunDevice {
+  if (offsetof<RunDevice>("rid") != RUN_DEVICE_RID) ERROR("RUN_DEVICE_RID");
+  if (offsetof<RunDevice>("table") != RUN_DEVICE_TABLE) ERROR("RUN_DEVICE_TABLE");
+  if (offsetof<RunDevice>("dma") != RUN_DEVICE_DMA) ERROR("RUN_DEVICE_DMA");
+  if (offsetof<RunDevice>("peak") != RUN_DEVICE_PEAK) ERROR("RUN_DEVICE_PEAK");
+  if (offsetof<RunDevice>() != RUN_DEVICE_BYTES) ERROR("RUN_DEVICE_BYTES");
+  return changetype<RunDevice>(devices + id * RUN_DEVICE_BYTES);
+}
+
+/** One DMA, compared with what was recorded: the answer byte. `pa` is the recorded address, or reason of a fault. */
+@inline
+function access(
+  m: Engine, unit: usize, d: RunDevice, pasid: u32, address: u64, pa: u64, kind: u32, how: u32, verdict: u32, flags: u32,
+): u32 {
+  const result = <usize>m.result;
+  const status = translate(m, unit, d.rid, pasid, address, how, result);
+  d.dma += 1;
+  let answer: u32 = 0;
+  const hit = load<u32>(result, RESULT_HIT) == HIT_IOTLB;
+  if (status == STATUS_FAULT) {
+    answer = ANSWER_FAULT;
+    d.faults += 1;
+    d.misses += 1;
+    d.references += load<u32>(result, RESULT_REFERENCES);
+    if (kind != EVENT_FAULT) answer |= ANSWER_UNEXPLAINED;
+    else answer |= load<u32>(result, RESULT_FAULT) == <u32>pa ? ANSWER_MATCHED : ANSWER_WRONG;
+  } else {
+    if (hit) {
+      answer = ANSWER_HIT;
+      d.hits += 1;
+      if (flags & RUN_VERIFY && d.table != 0) {
+        const outcome = peekTable(m, geometryOf(d.table), address, how);
+        if (outcome != OUTCOME_TRANSLATED || walkOf(m.silent, 0).pa != load<u64>(result, RESULT_PA)) {
+          answer |= ANSWER_STALE;
+          d.stale += 1;
+        }
+      }
+    } else {
+      d.misses += 1;
+      d.references += load<u32>(result, RESULT_REFERENCES);
+    }
+    if (kind == EVENT_FAULT) answer |= ANSWER_UNEXPLAINED;
+    else answer |= load<u64>(result, RESULT_PA) == pa ? ANSWER_MATCHED : ANSWER_WRONG;
+    if (verdict != VERDICT_NONE && hit != (verdict == VERDICT_HIT)) answer |= ANSWER_VERDICT;
+  }
+  const judged = answer & 3;
+  if (judged == ANSWER_MATCHED) d.matched += 1;
+  else if (judged == ANSWER_WRONG) d.wrong += 1;
+  else d.unexplained += 1;
+  return answer;
+}
+
+/**
+ * Run events [from, to) of columns that are `capacity` long at `columns` (EVENTS_* in layout.ts). `devices` are
+ * RUN_DEVICE records that the id column counts. Answers go to the answer columns. Returns the number run.
+ */
+export function runEvents(
+  m: Engine, unit: usize, columns: usize, capacity: u32, from: u32, to: u32, devices: usize, deviceCount: u32, flags: u32,
+): u32 {
+  const iovas = columns;
+  const sizes = iovas + (<usize>capacity << 3);
+  const outputs = sizes + (<usize>capacity << 3);
+  const answers64 = outputs + (<usize>capacity << 3);
+  const ids = answers64 + (<usize>capacity << 3);
+  const pasids = ids + (<usize>capacity << 2);
+  const kinds = pasids + (<usize>capacity << 2);
+  const hows = kinds + capacity;
+  const verdicts = hows + capacity;
+  const answers = verdicts + capacity;
+  const codes = answers + capacity;
+  for (let i = from; i < to; i++) {
+    const kind = <u32>load<u8>(kinds + i);
+    const id = load<u32>(ids + (<usize>i << 2));
+    const address = load<u64>(iovas + (<usize>i << 3));
+    const how = <u32>load<u8>(hows + i);
+    let answer: u32 = 0;
+    let code: u32 = 0;
+    if (kind == EVENT_INVALIDATE) {
+      if (!(flags & RUN_IGNORE_INVALIDATIONS)) {
+        const size = load<u64>(sizes + (<usize>i << 3));
+        const last = size == 0 ? 0xffff_ffff_ffff_ffff : address + size - 1;
+        if (how == INV_DEVICE) invalidate(unit, INV_CACHE_CONTEXT | INV_CACHE_PASID, how, 0, 0, id, 0, 0);
+        else invalidate(unit, INV_CACHE_IOTLB, how, id, load<u32>(pasids + (<usize>i << 2)), 0, address, last);
+      }
+      answer = ANSWER_EDITED;
+    } else if (id < deviceCount) {
+      const d = deviceAt(devices, id);
+      const size = load<u64>(sizes + (<usize>i << 3));
+      const pa = load<u64>(outputs + (<usize>i << 3));
+      if (kind == EVENT_DMA || kind == EVENT_FAULT) {
+        const pasid = load<u32>(pasids + (<usize>i << 2));
+        answer = access(m, unit, d, pasid, address, pa, kind, how, load<u8>(verdicts + i), flags);
+        store<u64>(answers64 + (<usize>i << 3), load<u64>(m.result, RESULT_PA));
+        code = load<u32>(m.result, RESULT_FAULT);
+      } else if (d.table != 0) {
+        if (kind == EVENT_MAP) {
+          code = mapPages(m, d.table, address, pa, size, how, MAP_REPLACE);
+          answer = code == EDIT_OK ? ANSWER_EDITED : ANSWER_REFUSED;
+          if (books(d.table).replaced != 0) answer |= ANSWER_REPLACED;
+          d.peak = max(d.peak, books(d.table).mapped);
+        } else {
+          code = unmapPages(m, d.table, address, size);
+          answer = code == EDIT_OK ? ANSWER_EDITED : ANSWER_REFUSED;
+          if (books(d.table).done != size) answer |= ANSWER_EMPTY;
+        }
+      }
+    }
+    store<u8>(answers + i, <u8>answer);
+    store<u16>(codes + (<usize>i << 1), <u16>code);
+  }
+  return to - from;
+}

@@ -1,0 +1,89 @@
+// Intel VT-d second-stage tables (VT-d specification 3.6 "Second-Stage Translation", 9.8 "Second-Stage Paging
+// Entries"): 3, 4 or 5 levels of 512 entries, leaves of 4 KiB, 2 MiB and 1 GiB.
+//
+//   63 62  61..52  51........HAW HAW-1.....12  11   10..8  7   6   5..3  2  1  0
+//   ig TM    ig      reserved       address    SNP  ig,A,D PS ig   EMT   X  W  R
+//
+// TM (62) and SNP (11) are leaf bits, reserved in table entries, and in leaves too where the unit has no device-TLB
+// or no snoop control (ECAP_REG.DT, ECAP_REG.SC).
+import {
+  ACCESS_ANY,
+  ACCESS_EXECUTE,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  OUTCOME_ADDRESS_SIZE,
+  OUTCOME_NO_READ,
+  OUTCOME_NO_WRITE,
+  OUTCOME_TRANSLATED,
+  PERM_PRIVILEGED_SHIFT,
+  VTD_SECOND_SNOOP,
+  VTD_SECOND_TRANSIENT,
+} from "../layout";
+import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
+
+const READ: u64 = 1;
+const WRITE: u64 = 2;
+const PAGE_SIZE: u64 = 1 << 7; // 9.8: "1: maps a page"
+const SNOOP: u64 = 1 << 11;
+const TRANSIENT: u64 = 1 << 62;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+@unmanaged @final
+export class VtdSecond extends PtFormat {
+  // 3.6: an address beyond the width of the tables (AGAW) is refused before the walk
+  @inline outside(g: Geometry, address: u64): u32 {
+    return g.inputBits < 64 && (address >> g.inputBits) != 0 ? OUTCOME_ADDRESS_SIZE : OUTCOME_TRANSLATED;
+  }
+
+  // 9.8: an entry is present when R or W is set; reserved bits count only in present entries
+  @inline kind(g: Geometry, level: u32, entry: u64): u32 {
+    if ((entry & (READ | WRITE)) == 0) return ENTRY_ABSENT;
+    const leaf = level == 0 || (entry & PAGE_SIZE) != 0;
+    return (entry & this.reserved(g, level, leaf)) != 0 ? ENTRY_RESERVED : leaf ? ENTRY_LEAF : ENTRY_TABLE;
+  }
+
+  @inline reserved(g: Geometry, level: u32, leaf: bool): u64 {
+    const beyond = ADDRESS & ~((<u64>1 << g.outputBits) - 1);
+    if (!leaf) return beyond | SNOOP | TRANSIENT;
+    const lg2: u64 = 12 + 9 * level;
+    // address bits below the leaf's size, and the PS bit itself where the unit has no such leaf
+    const inside = ((<u64>1 << lg2) - 1) & ADDRESS;
+    return (
+      beyond |
+      inside |
+      (((g.leaves >> lg2) & 1) != 0 || level == 0 ? 0 : PAGE_SIZE) |
+      ((g.flags & VTD_SECOND_SNOOP) != 0 ? 0 : SNOOP) |
+      ((g.flags & VTD_SECOND_TRANSIENT) != 0 ? 0 : TRANSIENT)
+    );
+  }
+
+  @inline tableAddress(g: Geometry, level: u32, entry: u64): u64 { return entry & ADDRESS; }
+  @inline itemAddress(g: Geometry, level: u32, entry: u64, lg2: u32): u64 { return entry & ADDRESS; }
+
+  // 3.6.1: an access needs its bit in every entry of the walk; privilege does not count
+  @inline narrow(g: Geometry, level: u32, entry: u64, state: u32): u32 {
+    const bits = <u32>(entry & (READ | WRITE)) | ACCESS_EXECUTE;
+    return state & (bits | (bits << PERM_PRIVILEGED_SHIFT));
+  }
+  @inline permissions(g: Geometry, level: u32, entry: u64, state: u32): u32 { return this.narrow(g, level, entry, state); }
+  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 {
+    if (access & ACCESS_ANY) return permissions & (ACCESS_READ | ACCESS_WRITE) ? OUTCOME_TRANSLATED : OUTCOME_NO_READ;
+    if (access & ACCESS_WRITE && !(permissions & ACCESS_WRITE)) return OUTCOME_NO_WRITE;
+    if (access & (ACCESS_READ | ACCESS_EXECUTE) && !(permissions & ACCESS_READ)) return OUTCOME_NO_READ;
+    return OUTCOME_TRANSLATED;
+  }
+
+  // tables carry both rights, so that leaves alone decide
+  @inline makeTable(g: Geometry, level: u32, table: u64): u64 { return table | READ | WRITE; }
+  @inline buildable(g: Geometry): u64 { return (1 << 12) | (1 << 21) | (1 << 30); }
+  @inline expressible(g: Geometry, permissions: u32): bool { return (permissions & (ACCESS_READ | ACCESS_WRITE)) != 0; }
+  @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
+    return address | (permissions & (ACCESS_READ | ACCESS_WRITE)) | (level ? PAGE_SIZE : 0);
+  }
+  @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 {
+    return address | (leaf & ~(ADDRESS | PAGE_SIZE)) | (level ? PAGE_SIZE : 0);
+  }
+  @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 {
+    return (leaf & ~(READ | WRITE)) | (permissions & (ACCESS_READ | ACCESS_WRITE));
+  }
+}

@@ -1,0 +1,269 @@
+// Every number that both compilers must agree on: asc reads this file for the engine, tsc for ts/engine.
+// Untyped constants only, since a `u32` annotation means nothing to tsc; offsets are the previous plus its size.
+
+// ---- events: values of the columns of a recorded run
+export const EVENT_DMA = 1;
+export const EVENT_MAP = 2;
+export const EVENT_UNMAP = 3;
+export const EVENT_INVALIDATE = 4;
+export const EVENT_FAULT = 5; // a DMA that the recorder saw fault
+
+// ---- kinds of access; ANY is legal when read or write is, for recorders that do not say
+export const ACCESS_READ = 1;
+export const ACCESS_WRITE = 2;
+export const ACCESS_EXECUTE = 4;
+export const ACCESS_ANY = 8;
+export const ACCESS_PRIVILEGED = 16; // the request asks for supervisor privilege
+
+// ---- permissions of a translation: user bits as ACCESS_*, the same for a privileged requester three bits up
+export const PERM_PRIVILEGED_SHIFT = 3;
+
+// ---- scope of an invalidation
+export const INV_GLOBAL = 0;
+export const INV_DOMAIN = 1;
+export const INV_PAGE = 2;
+export const INV_DEVICE = 3;
+export const INV_PASID = 4;
+export const INV_PASID_PAGE = 5;
+
+// caches that an invalidation reaches
+export const INV_CACHE_IOTLB = 1; // IOTLB and, unless INV_LEAF_ONLY, the paging-structure caches
+export const INV_CACHE_CONTEXT = 2;
+export const INV_CACHE_PASID = 4;
+export const INV_CACHE_DEVICE_TLB = 8;
+export const INV_LEAF_ONLY = 16; // paging-structure caches stay (VT-d invalidation hint)
+
+// ---- the recorder's own cache verdict
+export const VERDICT_NONE = 0;
+export const VERDICT_HIT = 1;
+export const VERDICT_MISS = 2;
+
+// ---- "no PASID on this request"; PASIDs have 20 bits
+export const NO_PASID = 0xffffffff;
+
+// ---- architectures of an IOMMU unit
+export const ARCH_VTD = 1;
+
+// ---- registers of a unit, by architecture (what they hold: the device file)
+export const VTD_ROOT = 0;
+export const VTD_CAP = 1;
+export const VTD_ECAP = 2;
+export const VTD_HAW = 3;
+export const VTD_STATUS = 4;
+
+// ---- page-table formats
+export const FORMAT_VTD_SECOND = 1;
+// flags of their geometries
+export const VTD_SECOND_SNOOP = 1; // ECAP_REG.SC: bit 11 of a leaf is SNP
+export const VTD_SECOND_TRANSIENT = 2; // ECAP_REG.DT: bit 62 of a leaf is TM
+
+// ---- what a route does
+export const ROUTE_BLOCKED = 0;
+export const ROUTE_BYPASS = 1;
+export const ROUTE_FIRST = 2;
+export const ROUTE_SECOND = 3;
+export const ROUTE_NESTED = 4;
+
+// ---- physical memory regions: {start u64, last u64, kind u32, flags u32, pointer u32, index u32}
+export const REGION_START = 0;
+export const REGION_LAST = REGION_START + 8;
+export const REGION_KIND = REGION_LAST + 8;
+export const REGION_FLAGS = REGION_KIND + 4;
+export const REGION_POINTER = REGION_FLAGS + 4;
+export const REGION_INDEX = REGION_POINTER + 4;
+export const REGION_BYTES = REGION_INDEX + 4;
+export const REGION_LINEAR = 0; // bytes of linear memory at REGION_POINTER
+export const REGION_SPARSE = 1; // 4 KiB pages of the engine's pool, taken when first written; reads as zero before
+export const REGION_HOST = 2; // behind the host's callbacks, named by REGION_INDEX
+export const REGION_WRITABLE = 1;
+export const REGION_POISON = 2; // reads answer "poisoned data"
+
+// ---- why an access to physical memory was refused
+export const MEMORY_OK = 0;
+export const MEMORY_ABSENT = 1;
+export const MEMORY_POISON = 2;
+export const MEMORY_READ_ONLY = 3;
+export const MEMORY_NO_PAGE = 4; // the sparse pool is used up
+
+export const FRAME_BYTES = 4096;
+export const FRAME_META_BYTES = 4; // per 4 KiB frame: entries in use, or the next free block
+export const SPARSE_SLOT_BYTES = 16; // hash slot of a sparse page
+export const SCRATCH_BYTES = 4096; // host-callback values, paths of an edit
+
+// ---- sizes of the engine's own records (checked against the classes when the engine is compiled)
+export const ENGINE_BYTES = 512;
+export const GEOMETRY_BYTES = 64;
+export const ROUTE_BYTES = 256;
+export const DEVICE_ENTRY_BYTES = ROUTE_BYTES + 256;
+
+// ---- an associative cache: five u64 counters first, then private state
+export const CACHE_HITS = 0;
+export const CACHE_MISSES = CACHE_HITS + 8;
+export const CACHE_FILLS = CACHE_MISSES + 8;
+export const CACHE_EVICTIONS = CACHE_FILLS + 8;
+export const CACHE_INVALIDATIONS = CACHE_EVICTIONS + 8;
+export const CACHE_BYTES = 448;
+export const CACHE_ENTRY_BYTES = 32;
+export const CACHE_LINK_BYTES = 12; // per entry of an indexed cache: hash chain, list before, list after
+export const CACHE_BUCKET_BYTES = 4;
+export const CACHE_LINEAR_WAYS = 8; // more ways than this are found through a hash index
+export const POLICY_LRU = 0;
+export const POLICY_PLRU = 1;
+export const POLICY_FIFO = 2;
+export const POLICY_RANDOM = 3;
+export const POLICY_CLEAR = 4; // the set empties itself before the insert that would exceed it
+
+// ---- caches of a unit, by index
+export const CACHE_IOTLB = 0;
+export const CACHE_CONTEXT = 1;
+export const CACHE_PASID = 2;
+export const CACHE_STAGE2 = 3;
+export const CACHE_WALK_FIRST = 4; // + level of the table that the entry points to, 0 to 5
+export const CACHE_WALK_SECOND = CACHE_WALK_FIRST + 6;
+export const CACHE_KINDS = CACHE_WALK_SECOND + 6;
+
+// ---- a unit: public counters (u64) first
+export const UNIT_TRANSLATIONS = 0;
+export const UNIT_FAULTS = UNIT_TRANSLATIONS + 8;
+export const UNIT_FAULTS_LOST = UNIT_FAULTS + 8;
+export const UNIT_REFERENCES = UNIT_FAULTS_LOST + 8; // [stage 0 first, 1 second, 2 device tables][level 0 to 7]
+export const UNIT_PUBLIC_END = UNIT_REFERENCES + 3 * 8 * 8;
+export const UNIT_BYTES = 1024;
+export const UNIT_REGISTERS = 16; // u64 registers of the architecture, see each device file
+
+// behaviour of a unit's IOTLB that some implementations have
+export const UNIT_SOURCE_TAG = 1; // IOTLB entries carry the RID too
+export const UNIT_PAGE_LOW8 = 2; // page invalidation compares the low 8 bits of the page number (QEMU before 8.0)
+
+export const STAGE_FIRST = 0;
+export const STAGE_SECOND = 1;
+export const STAGE_TABLES = 2;
+
+// ---- fault ring: one slot holds the architecture's own record, padded
+export const FAULT_SLOT_BYTES = 32;
+
+// ---- result of one translation
+export const RESULT_STATUS = 0; // u32 STATUS_*
+export const RESULT_FAULT = RESULT_STATUS + 4; // u32 the architecture's code
+export const RESULT_PA = RESULT_FAULT + 4; // u64
+export const RESULT_SIZE_LG2 = RESULT_PA + 8; // u32 lg2 of the bytes that the answer holds for
+export const RESULT_PERMISSIONS = RESULT_SIZE_LG2 + 4; // u32 ACCESS_* mask for this requester
+export const RESULT_HIT = RESULT_PERMISSIONS + 4; // u32 HIT_*
+export const RESULT_REFERENCES = RESULT_HIT + 4; // u32 memory references made
+export const RESULT_ATTRIBUTES = RESULT_REFERENCES + 4; // u32 memory attributes of the leaf, format's own
+export const RESULT_OUTCOME = RESULT_ATTRIBUTES + 4; // u32 OUTCOME_* of the walk
+export const RESULT_STAGE = RESULT_OUTCOME + 4; // u32 STAGE_* that faulted
+export const RESULT_LEVEL = RESULT_STAGE + 4; // u32 level of the entry that decided
+export const RESULT_ENTRY = RESULT_LEVEL + 4; // u64 the entry
+export const RESULT_ENTRY_ADDRESS = RESULT_ENTRY + 8; // u64 where it lies
+export const RESULT_VALUE = RESULT_ENTRY_ADDRESS + 8; // u64 the architecture's first reported address
+export const RESULT_VALUE2 = RESULT_VALUE + 8; // u64 its second
+export const RESULT_FLAGS = RESULT_VALUE2 + 8; // u32 RESULT_*
+export const RESULT_GROUP = RESULT_FLAGS + 4; // u32 page request group
+export const RESULT_BYTES = RESULT_GROUP + 4;
+
+export const RESULT_NOT_RECORDED = 1; // the fault is raised but kept out of the ring (FPD, DTF ...)
+
+export const STATUS_TRANSLATED = 0;
+export const STATUS_FAULT = 1;
+export const STATUS_PAGE_REQUEST = 2;
+export const STATUS_INTERRUPT = 3;
+export const STATUS_CROSSES = 4; // the length leaves the 4 KiB page: translate it in slices
+
+export const HIT_NONE = 0; // walked
+export const HIT_IOTLB = 1;
+export const HIT_DEVICE_TLB = 2;
+export const HIT_BYPASS = 3; // no translation asked for by the device tables
+
+// ---- how a page-table walk ends, in words that all formats share
+export const OUTCOME_TRANSLATED = 0;
+export const OUTCOME_NOT_PRESENT = 1;
+export const OUTCOME_RESERVED = 2;
+export const OUTCOME_NO_READ = 3;
+export const OUTCOME_NO_WRITE = 4;
+export const OUTCOME_NO_EXECUTE = 5;
+export const OUTCOME_NO_USER = 6;
+export const OUTCOME_ADDRESS_SIZE = 7; // the input address is too wide or not canonical
+export const OUTCOME_OUTPUT_SIZE = 8; // an address in an entry is too wide
+export const OUTCOME_ACCESS_ERROR = 9;
+export const OUTCOME_POISON = 10;
+export const OUTCOME_UPDATE_REFUSED = 11;
+
+// ---- how an edit of a page table ends
+export const EDIT_OK = 0;
+export const EDIT_EXISTS = 1; // something is mapped in the range
+export const EDIT_NO_FRAME = 2;
+export const EDIT_ALIGNMENT = 3; // below the format's smallest leaf
+export const EDIT_RANGE = 4; // beyond the table's input or output width
+export const EDIT_PERMISSION = 5; // the format cannot express the permissions
+export const EDIT_FORMAT = 6;
+
+export const MAP_REPLACE = 1; // replace what is mapped instead of EDIT_EXISTS
+
+// ---- a kernel-built page table
+export const TABLE_GEOMETRY = 0;
+export const TABLE_MAPPED = TABLE_GEOMETRY + GEOMETRY_BYTES; // u64 bytes mapped
+export const TABLE_LEAVES = TABLE_MAPPED + 8; // u64 mask of lg2 leaf sizes in use by edits
+export const TABLE_FRAMES = TABLE_LEAVES + 8; // u32 4 KiB frames held
+export const TABLE_REPLACED = TABLE_FRAMES + 4; // u32 items removed by MAP_REPLACE
+export const TABLE_DONE = TABLE_REPLACED + 4; // u64 bytes of the last edit
+export const TABLE_BYTES = TABLE_DONE + 16;
+
+// ---- geometry of a page table: how a walk of it starts
+export const GEOMETRY_ROOT = 0; // u64
+export const GEOMETRY_LEAVES = GEOMETRY_ROOT + 8; // u64 mask of lg2 leaf sizes that the unit accepts
+export const GEOMETRY_FORMAT = GEOMETRY_LEAVES + 8; // u32 FORMAT_*
+export const GEOMETRY_TOP = GEOMETRY_FORMAT + 4; // u32 level of the first table; level 0 holds the smallest leaves
+export const GEOMETRY_INPUT_BITS = GEOMETRY_TOP + 4; // u32
+export const GEOMETRY_OUTPUT_BITS = GEOMETRY_INPUT_BITS + 4; // u32
+export const GEOMETRY_FLAGS = GEOMETRY_OUTPUT_BITS + 4; // u32, the format's own
+export const GEOMETRY_GRANULE = GEOMETRY_FLAGS + 4; // u32 lg2 of the smallest leaf
+export const GEOMETRY_EXTRA = GEOMETRY_GRANULE + 4; // u64, the format's own
+
+// ---- batch of requests: columns, one after another, each `capacity` long
+export const BATCH_REQUEST_BYTES = 8 + 4 + 4 + 4; // iova u64, rid u32, pasid u32, access u32
+export const BATCH_ANSWER_BYTES = 8 + 4; // pa u64, word u32
+// the answer word: status, fault code, hit, lg2 size
+export const WORD_FAULT_SHIFT = 4;
+export const WORD_FAULT_MASK = 0xfff;
+export const WORD_HIT_SHIFT = 16;
+export const WORD_SIZE_SHIFT = 20;
+
+// ---- events of a recorded run: columns, one after another, each `capacity` long
+// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32 | kind u8, flags u8, verdict u8, answer u8, code u16
+export const EVENTS_U64_COLUMNS = 4;
+export const EVENTS_U32_COLUMNS = 2;
+export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2;
+
+// answer byte of a dma or fault event
+export const ANSWER_MATCHED = 1;
+export const ANSWER_WRONG = 2; // both sides answered, differently
+export const ANSWER_UNEXPLAINED = 3; // one side faulted, the other did not
+export const ANSWER_KIND_MASK = 3;
+export const ANSWER_HIT = 4;
+export const ANSWER_STALE = 8; // a cache answered what the table no longer gives
+export const ANSWER_FAULT = 16;
+export const ANSWER_VERDICT = 32; // the recorder's cache verdict differs
+// answer byte of a map or unmap event
+export const ANSWER_EDITED = 1;
+export const ANSWER_REFUSED = 2; // the edit failed: code column holds EDIT_*
+export const ANSWER_EMPTY = 4; // unmap of a range with holes
+export const ANSWER_REPLACED = 8; // map over mapped pages
+
+export const RUN_IGNORE_INVALIDATIONS = 1;
+export const RUN_VERIFY = 2; // check every cached answer against the table
+
+// ---- per-device state of a run
+export const RUN_DEVICE_RID = 0; // u32
+export const RUN_DEVICE_TABLE = RUN_DEVICE_RID + 4; // u32 pointer to the table record
+export const RUN_DEVICE_DMA = RUN_DEVICE_TABLE + 4; // u64 counters from here
+export const RUN_DEVICE_HITS = RUN_DEVICE_DMA + 8;
+export const RUN_DEVICE_MISSES = RUN_DEVICE_HITS + 8;
+export const RUN_DEVICE_REFERENCES = RUN_DEVICE_MISSES + 8;
+export const RUN_DEVICE_FAULTS = RUN_DEVICE_REFERENCES + 8;
+export const RUN_DEVICE_MATCHED = RUN_DEVICE_FAULTS + 8;
+export const RUN_DEVICE_WRONG = RUN_DEVICE_MATCHED + 8;
+export const RUN_DEVICE_UNEXPLAINED = RUN_DEVICE_WRONG + 8;
+export const RUN_DEVICE_STALE = RUN_DEVICE_UNEXPLAINED + 8;
+export const RUN_DEVICE_PEAK = RUN_DEVICE_STALE + 8;
+export const RUN_DEVICE_BYTES = RUN_DEVICE_PEAK + 8;

@@ -1,0 +1,84 @@
+// Frames for kernel-built tables: blocks of 2^order 4 KiB frames, naturally aligned, zeroed when handed out.
+// Free blocks of one order are a list through the frames' meta words; a used block's meta word counts the table
+// entries in use, so that a table page that empties can be returned without looking at it.
+import { FRAME_META_BYTES } from "../layout";
+import { Engine } from "./physical";
+
+/** No block: orders are used up, or a failure was asked for. */
+export const NO_FRAME: u64 = 0xffff_ffff_ffff_ffff;
+
+const ORDERS: u32 = 8;
+const FREE = offsetof<Engine>("frameFree0");
+
+@inline
+function listHead(m: Engine, order: u32): usize {
+  return changetype<usize>(m) + FREE + (order << 2);
+}
+
+@inline
+function meta(m: Engine, frame: u32): usize {
+  return <usize>m.frameMeta + frame * FRAME_META_BYTES;
+}
+
+function push(m: Engine, frame: u32, order: u32): void {
+  const head = listHead(m, order);
+  store<u32>(meta(m, frame), load<u32>(head));
+  store<u32>(head, frame + 1);
+}
+
+/** Physical address of a zeroed block, or NO_FRAME. */
+export function allocate(m: Engine, order: u32): u64 {
+  if (m.failAfter != 0) {
+    m.failAfter -= 1;
+    if (m.failAfter == 0) return NO_FRAME;
+  }
+  let frame: u32 = 0xffff_ffff;
+  for (let from = order; from < ORDERS; from++) {
+    const head = listHead(m, from);
+    const first = load<u32>(head);
+    if (first == 0) continue;
+    frame = first - 1;
+    store<u32>(head, load<u32>(meta(m, frame)));
+    while (from > order) {
+      from--;
+      push(m, frame + (1 << from), from);
+    }
+    break;
+  }
+  if (frame == 0xffff_ffff) {
+    const mask: u32 = (1 << order) - 1;
+    const aligned = (m.frameNext + mask) & ~mask;
+    if (aligned + mask >= m.frameCount || order >= ORDERS) return NO_FRAME;
+    while (m.frameNext < aligned) {
+      push(m, m.frameNext, 0);
+      m.frameNext += 1;
+    }
+    frame = aligned;
+    m.frameNext = aligned + mask + 1;
+  }
+  m.frameUsed += 1 << order;
+  store<u32>(meta(m, frame), 0);
+  memory.fill(<usize>m.framePointer + (<usize>frame << 12), 0, <usize>4096 << order);
+  return m.frameStart + (<u64>frame << 12);
+}
+
+export function release(m: Engine, address: u64, order: u32): void {
+  m.frameUsed -= 1 << order;
+  push(m, <u32>((address - m.frameStart) >> 12), order);
+}
+
+/** Frames that can be handed out one at a time. */
+export function available(m: Engine): u32 {
+  return m.frameCount - m.frameUsed;
+}
+
+/** Pointer to the count of entries in use of the block at `address`. */
+@inline
+export function liveCount(m: Engine, address: u64): usize {
+  return meta(m, <u32>((address - m.frameStart) >> 12));
+}
+
+@inline
+export function framePointer(m: Engine, address: u64): usize {
+  return <usize>m.framePointer + <usize>(address - m.frameStart);
+}

@@ -1,0 +1,294 @@
+// One request: route (cached or decoded), IOTLB, walk, fill, result record. No allocation, and no callback unless a
+// region of the memory is the host's.
+import { Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
+import { globalOf, TAG_VALID, withSource } from "./cache/tag";
+import { DECODED, DeviceTables } from "./device/contract";
+import { Route, ROUTE_QUIET } from "./device/route";
+import { nextSlot } from "./fault";
+import {
+  ACCESS_ANY,
+  ACCESS_EXECUTE,
+  ACCESS_PRIVILEGED,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  CACHE_CONTEXT,
+  CACHE_IOTLB,
+  CACHE_PASID,
+  DEVICE_ENTRY_BYTES,
+  HIT_BYPASS,
+  HIT_IOTLB,
+  HIT_NONE,
+  NO_PASID,
+  OUTCOME_TRANSLATED,
+  PERM_PRIVILEGED_SHIFT,
+  RESULT_ATTRIBUTES,
+  RESULT_ENTRY,
+  RESULT_ENTRY_ADDRESS,
+  RESULT_FAULT,
+  RESULT_FLAGS,
+  RESULT_GROUP,
+  RESULT_HIT,
+  RESULT_LEVEL,
+  RESULT_NOT_RECORDED,
+  RESULT_OUTCOME,
+  RESULT_PA,
+  RESULT_PERMISSIONS,
+  RESULT_REFERENCES,
+  RESULT_SIZE_LG2,
+  RESULT_STAGE,
+  RESULT_STATUS,
+  RESULT_VALUE,
+  RESULT_VALUE2,
+  ROUTE_BYPASS,
+  ROUTE_BYTES,
+  STAGE_TABLES,
+  STATUS_FAULT,
+  STATUS_TRANSLATED,
+  UNIT_SOURCE_TAG,
+} from "./layout";
+import { Engine } from "./memory/physical";
+import { cacheAt, cachePointer, counters, priv, Walk, walkOf } from "./unit";
+import { walkRoute } from "./walkers";
+
+/** Permission bits that a request needs all of; ANY is decided apart. */
+@inline
+function needed(access: u32): u32 {
+  const bits = access & (ACCESS_READ | ACCESS_WRITE | ACCESS_EXECUTE);
+  return access & ACCESS_PRIVILEGED ? bits << PERM_PRIVILEGED_SHIFT : bits;
+}
+
+@inline
+function allows(permissions: u32, access: u32): bool {
+  if (access & ACCESS_ANY) {
+    return (permissions & (access & ACCESS_PRIVILEGED ? 3 << PERM_PRIVILEGED_SHIFT : 3)) != 0;
+  }
+  const need = needed(access);
+  return (permissions & need) == need;
+}
+
+/** What the requester may do, as ACCESS_* bits. */
+@inline
+function seenBy(permissions: u32, access: u32): u32 {
+  return (access & ACCESS_PRIVILEGED ? permissions >> PERM_PRIVILEGED_SHIFT : permissions) & 7;
+}
+
+// ---- routes
+
+/** Device entry of a requester from the context cache or the tables; 0 on a fault, whose code is in the result. */
+function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, result: usize): usize {
+  const d = changetype<D>(0);
+  const p = priv(unit);
+  const pointer = cachePointer(unit, CACHE_CONTEXT);
+  const key = keyOf(<u64>rid << 12, 12);
+  if (pointer != 0) {
+    const c = cacheAt(pointer);
+    const entry = find(c, key, TAG_VALID);
+    if (entry != 0) {
+      c.hits += 1;
+      return <usize>changetype<Entry>(entry).value;
+    }
+    c.misses += 1;
+  }
+  const device = <usize>p.scratchDevice;
+  const code = d.decodeDevice(m, unit, rid, device);
+  if (code != DECODED) {
+    store<u32>(result, code, RESULT_FAULT);
+    store<u32>(result, changetype<Route>(device).flags & ROUTE_QUIET ? RESULT_NOT_RECORDED : 0, RESULT_FLAGS);
+    return 0;
+  }
+  if (pointer == 0) return device;
+  const c = cacheAt(pointer);
+  const entry = insert(c, key, TAG_VALID);
+  const number = <u32>(entry - c.entries) / 32;
+  const kept = <usize>p.contextValues + number * DEVICE_ENTRY_BYTES;
+  memory.copy(kept, device, DEVICE_ENTRY_BYTES);
+  changetype<Entry>(entry).value = kept;
+  return kept;
+}
+
+/** Route of a requester; 0 on a fault, whose code is in the result. */
+function routeOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, pasid: u32, result: usize): usize {
+  const d = changetype<D>(0);
+  const p = priv(unit);
+  const pointer = cachePointer(unit, CACHE_PASID);
+  const device = deviceOf<D>(m, unit, rid, result);
+  p.lastCache = CACHE_CONTEXT;
+  if (device == 0) return 0;
+  const lookup = d.effectivePasid(unit, device, pasid);
+  if (lookup == NO_PASID) return device;
+  p.lastCache = CACHE_PASID;
+  const tag = TAG_VALID | rid;
+  const key = keyOf(<u64>lookup << 12, 12);
+  if (pointer != 0) {
+    const c = cacheAt(pointer);
+    const entry = find(c, key, tag);
+    if (entry != 0) {
+      c.hits += 1;
+      return <usize>changetype<Entry>(entry).value;
+    }
+    c.misses += 1;
+  }
+  const route = <usize>p.scratchRoute;
+  const code = d.decodePasid(m, unit, device, rid, lookup, changetype<Route>(route));
+  if (code != DECODED) {
+    store<u32>(result, code, RESULT_FAULT);
+    store<u32>(result, changetype<Route>(route).flags & ROUTE_QUIET ? RESULT_NOT_RECORDED : 0, RESULT_FLAGS);
+    return 0;
+  }
+  if (pointer == 0) return route;
+  const c = cacheAt(pointer);
+  const entry = insert(c, key, tag);
+  const number = <u32>(entry - c.entries) / 32;
+  const kept = <usize>p.pasidValues + number * ROUTE_BYTES;
+  memory.copy(kept, route, ROUTE_BYTES);
+  changetype<Entry>(entry).value = kept;
+  return kept;
+}
+
+// ---- endings
+
+@inline
+function succeed(result: usize, pa: u64, lg2: u32, permissions: u32, hit: u32, references: u32, attributes: u32): u32 {
+  store<u32>(result, STATUS_TRANSLATED, RESULT_STATUS);
+  store<u32>(result, 0, RESULT_FAULT);
+  store<u64>(result, pa, RESULT_PA);
+  store<u32>(result, lg2, RESULT_SIZE_LG2);
+  store<u32>(result, permissions, RESULT_PERMISSIONS);
+  store<u32>(result, hit, RESULT_HIT);
+  store<u32>(result, references, RESULT_REFERENCES);
+  store<u32>(result, attributes, RESULT_ATTRIBUTES);
+  return STATUS_TRANSLATED;
+}
+
+function fail<D extends DeviceTables>(
+  unit: usize, rid: u32, pasid: u32, address: u64, access: u32, code: u32, quiet: bool, result: usize,
+): u32 {
+  store<u32>(result, STATUS_FAULT, RESULT_STATUS);
+  store<u32>(result, code, RESULT_FAULT);
+  store<u32>(result, quiet ? RESULT_NOT_RECORDED : 0, RESULT_FLAGS);
+  if (quiet) return STATUS_FAULT;
+  const slot = nextSlot(unit);
+  if (slot != 0) changetype<D>(0).record(unit, slot, rid, pasid, code, address, access, result);
+  return STATUS_FAULT;
+}
+
+function describe(result: usize, walk: Walk): void {
+  store<u64>(result, 0, RESULT_PA);
+  store<u32>(result, 0, RESULT_SIZE_LG2);
+  store<u32>(result, 0, RESULT_PERMISSIONS);
+  store<u32>(result, HIT_NONE, RESULT_HIT);
+  store<u32>(result, walk.references, RESULT_REFERENCES);
+  store<u32>(result, walk.outcome, RESULT_OUTCOME);
+  store<u32>(result, walk.stage, RESULT_STAGE);
+  store<u32>(result, walk.level, RESULT_LEVEL);
+  store<u64>(result, walk.entry, RESULT_ENTRY);
+  store<u64>(result, walk.entryAddress, RESULT_ENTRY_ADDRESS);
+  store<u64>(result, walk.address, RESULT_VALUE);
+  store<u64>(result, 0, RESULT_VALUE2);
+  store<u32>(result, 0, RESULT_GROUP);
+}
+
+/** Translate one request; STATUS_*, and the whole answer in the result record. */
+@inline
+export function translateWith<D extends DeviceTables>(
+  m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
+): u32 {
+  const d = changetype<D>(0);
+  const p = priv(unit);
+  counters(unit).translations += 1;
+  const status = d.intercept(unit, rid, pasid, address, access);
+  if (status != STATUS_TRANSLATED) {
+    store<u32>(result, status, RESULT_STATUS);
+    store<u32>(result, 0, RESULT_FAULT);
+    store<u64>(result, address, RESULT_PA);
+    return status;
+  }
+  const walk = walkOf(unit, 0);
+  let found: usize;
+  const key = <u64>rid | (<u64>pasid << 32);
+  if (p.lastRoute != 0 && p.lastKey == key) {
+    found = p.lastRoute;
+    cacheAt(cachePointer(unit, CACHE_CONTEXT)).hits += 1;
+    if (p.lastCache == CACHE_PASID) cacheAt(cachePointer(unit, CACHE_PASID)).hits += 1;
+  } else {
+    walk.outcome = OUTCOME_TRANSLATED;
+    walk.references = 0;
+    walk.stage = STAGE_TABLES;
+    walk.level = 0;
+    walk.entry = 0;
+    walk.entryAddress = 0;
+    walk.address = address;
+    found = routeOf<D>(m, unit, rid, pasid, result);
+    if (found == 0) {
+      const code = load<u32>(result, RESULT_FAULT);
+      const quiet = load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
+      describe(result, walk);
+      return fail<D>(unit, rid, pasid, address, access, code, quiet, result);
+    }
+    p.lastKey = key;
+    // a route in its cache's own memory stays put until something is evicted or invalidated, which forgets it
+    p.lastRoute = found == p.scratchDevice || found == p.scratchRoute || cachePointer(unit, CACHE_CONTEXT) == 0 ? 0 : <u32>found;
+  }
+  const route = changetype<Route>(found);
+  const refused = d.refuse(unit, route, pasid, address, access);
+  if (refused != DECODED) {
+    walk.references = 0;
+    describe(result, walk);
+    return fail<D>(unit, rid, pasid, address, access, refused, (route.flags & ROUTE_QUIET) != 0, result);
+  }
+  if (route.type == ROUTE_BYPASS) {
+    const outputCode = d.refuseOutput(unit, route, address, access);
+    if (outputCode != DECODED) {
+      walk.references = 0;
+      describe(result, walk);
+      return fail<D>(unit, rid, pasid, address, access, outputCode, (route.flags & ROUTE_QUIET) != 0, result);
+    }
+    return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+  }
+
+  const tag = p.flags & UNIT_SOURCE_TAG ? withSource(route.tag, rid) : route.tag;
+  const pointer = cachePointer(unit, CACHE_IOTLB);
+  if (pointer != 0) {
+    const c = cacheAt(pointer);
+    let entry = findAddress(c, address, tag);
+    if (entry == 0 && c.globals != 0) entry = findAddress(c, address, globalOf(tag));
+    if (entry != 0) {
+      const e = changetype<Entry>(entry);
+      const lg2: u32 = 12 + <u32>(e.key & 63);
+      const pa = e.value | (address & ((<u64>1 << lg2) - 1));
+      // without the right, the tables decide: the entry may be older than they are
+      if (allows(e.meta, access) && d.refuseOutput(unit, route, pa, access) == DECODED) {
+        c.hits += 1;
+        return succeed(result, pa, lg2, seenBy(e.meta, access), HIT_IOTLB, 0, e.meta >> 8);
+      }
+    }
+    c.misses += 1;
+  }
+
+  walk.references = 0;
+  const outcome = walkRoute(m, unit, found, tag, address, access, 0);
+  if (outcome != OUTCOME_TRANSLATED) {
+    const code = d.code(unit, route, walk, access);
+    describe(result, walk);
+    return fail<D>(unit, rid, pasid, address, access, code, (route.flags & ROUTE_QUIET) != 0, result);
+  }
+  const outputCode = d.refuseOutput(unit, route, walk.pa, access);
+  if (outputCode != DECODED) {
+    describe(result, walk);
+    return fail<D>(unit, rid, pasid, address, access, outputCode, (route.flags & ROUTE_QUIET) != 0, result);
+  }
+  if (pointer != 0) fill(unit, pointer, tag, address, walk);
+  return succeed(result, walk.pa, walk.lg2, seenBy(walk.permissions, access), HIT_NONE, walk.references, walk.attributes);
+}
+
+/** Put a walk's answer into the IOTLB, over an entry of the same page when one is there. */
+@inline
+function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk): void {
+  const c = cacheAt(pointer);
+  const key = keyOf(address, walk.lg2);
+  let entry = peek(c, key, tag);
+  if (entry == 0) entry = insert(c, key, tag);
+  const e = changetype<Entry>(entry);
+  e.value = walk.pa & ~((<u64>1 << walk.lg2) - 1);
+  e.meta = walk.permissions | (walk.attributes << 8);
+}

@@ -1,0 +1,11 @@
+/** The hardware: one physical memory and its IOMMU units, in WebAssembly. Nobody else touches linear memory. */
+export { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
+export { type CacheConfig, parseCacheConfig, type Replacement } from "./cache-config.ts";
+export { Engine, type EngineOptions } from "./engine.ts";
+export { EngineError, type EngineErrorCode, type EngineErrorContext } from "./errors.ts";
+export { type EngineBuild, engineModule } from "./instantiate.ts";
+export { PageTable, type PageTableConfig, type Permissions } from "./page-table.ts";
+export { PhysicalMemory } from "./physical-memory.ts";
+export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
+export { EventRun, type RunColumns, type RunDeviceCounters } from "./run.ts";
+export { type AccessKind, type CacheCounters, type Invalidation, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";

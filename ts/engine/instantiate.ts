@@ -1,0 +1,63 @@
+/** The only module that knows the loader, and where the engine's bytes come from. */
+import { type ASUtil, instantiateSync } from "@assemblyscript/loader";
+import { debug, release } from "./bytes.generated.ts";
+
+export type EngineBuild = "release" | "debug";
+
+/** The engine's exports (assembly/index.ts); every number is an unsigned 32-bit word unless bigint. */
+export interface EngineExports extends Record<string, unknown> {
+	openEngine(...words: number[]): void;
+	setRegions(context: number, count: number): void;
+	openUnit(...words: number[]): void;
+	openCache(...words: number[]): void;
+	cachePointer(unit: number, kind: number): number;
+	writeRegister(unit: number, index: number, low: number, high: number): void;
+	readRegister(unit: number, index: number): bigint;
+	memorySpan(context: number, low: number, high: number, writing: number): number;
+	memoryRefusal(context: number): number;
+	memoryStore(context: number, low: number, high: number, bytes: number, valueLow: number, valueHigh: number): number;
+	framesUsed(context: number): number;
+	sparsePagesUsed(context: number): number;
+	failFrame(context: number, after: number): void;
+	allocateFrames(context: number, order: number): bigint;
+	releaseFrames(context: number, low: number, high: number, order: number): void;
+	openTable(context: number, table: number): number;
+	closeTable(context: number, table: number): number;
+	mapPages(...words: number[]): number;
+	unmapPages(...words: number[]): number;
+	lookUp(context: number, table: number, low: number, high: number, access: number): number;
+	tableMapped(table: number): bigint;
+	translate(context: number, unit: number, rid: number, pasid: number, low: number, high: number, access: number): number;
+	translate64(context: number, unit: number, rid: number, pasid: number, address: bigint, access: number): number;
+	batch(context: number, unit: number, columns: number, capacity: number, count: number): number;
+	run(...words: number[]): number;
+	invalidate(...words: number[]): void;
+	setRoute(context: number, unit: number, rid: number, type: number, domain: number, table: number): number;
+	nextFault(unit: number): number;
+}
+
+export interface HostImports {
+	hostRead(region: number, addressLow: number, addressHigh: number, bytes: number, scratch: number): number;
+	hostWrite(region: number, addressLow: number, addressHigh: number, bytes: number, scratch: number): number;
+}
+
+const BYTES: Record<EngineBuild, string> = { release, debug };
+const compiled = new Map<EngineBuild, WebAssembly.Module>();
+
+/** The engine's code, compiled once. Can be posted to workers and given to `Engine.create` there. */
+export function engineModule(build: EngineBuild = "release"): WebAssembly.Module {
+	let module = compiled.get(build);
+	if (module === undefined) {
+		const text = atob(BYTES[build]);
+		const bytes = new Uint8Array(text.length);
+		for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+		module = new WebAssembly.Module(bytes);
+		compiled.set(build, module);
+	}
+	return module;
+}
+
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, host: HostImports): EngineExports {
+	const imports = { env: { memory, hostRead: host.hostRead, hostWrite: host.hostWrite } };
+	return instantiateSync<EngineExports>(module, imports as unknown as Parameters<typeof instantiateSync>[1]).exports as EngineExports & ASUtil;
+}

@@ -1,0 +1,314 @@
+import {
+	ACCESS_ANY,
+	ACCESS_EXECUTE,
+	ACCESS_PRIVILEGED,
+	ACCESS_READ,
+	ACCESS_WRITE,
+	CACHE_CONTEXT,
+	CACHE_EVICTIONS,
+	CACHE_FILLS,
+	CACHE_HITS,
+	CACHE_INVALIDATIONS,
+	CACHE_IOTLB,
+	CACHE_MISSES,
+	CACHE_PASID,
+	CACHE_WALK_FIRST,
+	CACHE_WALK_SECOND,
+	EDIT_NO_FRAME,
+	EDIT_OK,
+	FAULT_SLOT_BYTES,
+	INV_CACHE_CONTEXT,
+	INV_CACHE_IOTLB,
+	INV_CACHE_PASID,
+	INV_DEVICE,
+	INV_DOMAIN,
+	INV_GLOBAL,
+	INV_PAGE,
+	NO_PASID,
+	RESULT_ATTRIBUTES,
+	RESULT_ENTRY,
+	RESULT_ENTRY_ADDRESS,
+	RESULT_FAULT,
+	RESULT_HIT,
+	RESULT_LEVEL,
+	RESULT_OUTCOME,
+	RESULT_PA,
+	RESULT_PERMISSIONS,
+	RESULT_REFERENCES,
+	RESULT_SIZE_LG2,
+	ROUTE_BLOCKED,
+	ROUTE_BYPASS,
+	ROUTE_SECOND,
+	STATUS_CROSSES,
+	STATUS_INTERRUPT,
+	STATUS_TRANSLATED,
+	UNIT_FAULTS,
+	UNIT_FAULTS_LOST,
+	UNIT_REFERENCES,
+	UNIT_TRANSLATIONS,
+} from "../../assembly/layout.ts";
+import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
+import { EngineError } from "./errors.ts";
+import type { EngineExports } from "./instantiate.ts";
+import type { PageTable } from "./page-table.ts";
+import type { Views } from "./views.ts";
+
+/** `any` is legal when read or write is: for recorders that do not say. */
+export type AccessKind = "read" | "write" | "execute" | "any";
+
+export interface TranslateOptions {
+	/** PASID of the request; none by default */
+	pasid?: number;
+	/** default `read` */
+	access?: AccessKind;
+	privileged?: boolean;
+	/** bytes; more than the 4 KiB page holds gives the status `crosses` */
+	length?: number;
+}
+
+export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
+export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
+
+/** The answer to one request. */
+export interface Translation {
+	status: (typeof STATUSES)[number];
+	/** output address; for `interrupt` the address as it came */
+	pa: bigint;
+	/** bytes that the answer holds for, naturally aligned */
+	pageBytes: number;
+	read: boolean;
+	write: boolean;
+	execute: boolean;
+	/** who answered */
+	hit: (typeof HITS)[number];
+	/** memory references made by page-table walks */
+	references: number;
+	/** memory attributes of the leaf, in the format's own bits */
+	attributes: number;
+	/** the architecture's fault code; 0 when none */
+	fault: number;
+	/** of a walk that faulted: OUTCOME_*, and the entry that decided */
+	outcome: number;
+	level: number;
+	entry: bigint;
+	entryAddress: bigint;
+}
+
+export interface CacheCounters {
+	hits: number;
+	misses: number;
+	fills: number;
+	evictions: number;
+	invalidations: number;
+}
+
+export interface UnitCounters {
+	translations: number;
+	faults: number;
+	/** records that found the ring full */
+	faultsLost: number;
+	iotlb: CacheCounters;
+	context: CacheCounters;
+	pasid: CacheCounters;
+	/** by level of the table that the entry points to, 0 = the smallest leaves' */
+	walkFirst: CacheCounters[];
+	walkSecond: CacheCounters[];
+	/** memory references by level */
+	references: { first: number[]; second: number[]; tables: number[] };
+}
+
+/** One cache invalidation, decoded. Addresses are of the input side. */
+export type Invalidation =
+	| { scope: "global"; caches?: CacheName[] }
+	| { scope: "domain"; domain: number; caches?: CacheName[] }
+	/** 4 KiB << mask bytes at an address aligned to them */
+	| { scope: "page"; domain: number; address: bigint; mask?: number }
+	/** the requester's cached device entry and PASIDs */
+	| { scope: "device"; rid: number };
+export type CacheName = "iotlb" | "context" | "pasid";
+
+const CACHE_MASK: Record<CacheName, number> = { iotlb: INV_CACHE_IOTLB, context: INV_CACHE_CONTEXT, pasid: INV_CACHE_PASID };
+const ACCESS_BITS: Record<AccessKind, number> = { read: ACCESS_READ, write: ACCESS_WRITE, execute: ACCESS_EXECUTE, any: ACCESS_ANY };
+const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0, invalidations: 0 };
+const low = (value: bigint) => Number(value & 0xffffffffn);
+const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
+
+/** What `Unit.setRoute` installs for a requester. */
+export type RouteConfig = { type: "blocked" } | { type: "bypass"; domain: number } | { type: "second-stage"; domain: number; table: PageTable };
+
+/** One IOMMU unit of an engine. */
+export class Unit {
+	/** @internal */
+	constructor(
+		private readonly exports: EngineExports,
+		private readonly views: Views,
+		private readonly context: number,
+		private readonly result: number,
+		readonly index: number,
+		/** address of the unit's record in linear memory */
+		readonly record: number,
+		readonly architecture: ArchitectureName,
+		private readonly batchColumns: { offset: number; capacity: number },
+	) {}
+
+	/** Write a register by its specification name. @throws EngineError BadConfig for an unknown name */
+	writeRegister(name: string, value: bigint): void {
+		const index = ARCHITECTURES[this.architecture].registers[name];
+		if (index === undefined) throw new EngineError("BadConfig", `${this.architecture} has no register ${name}`, { operation: "Unit.writeRegister", object: `unit ${this.index}` });
+		this.exports.writeRegister(this.record, index, low(value), high(value));
+	}
+
+	readRegister(name: string): bigint {
+		const index = ARCHITECTURES[this.architecture].registers[name];
+		if (index === undefined) throw new EngineError("BadConfig", `${this.architecture} has no register ${name}`, { operation: "Unit.readRegister", object: `unit ${this.index}` });
+		return BigInt.asUintN(64, this.exports.readRegister(this.record, index));
+	}
+
+	/**
+	 * Translate without allocating: 0 translated, 1 fault, 2 page request, 3 interrupt. `access` is ACCESS_* bits; the
+	 * answer stands in `lastPaLow`, `lastPaHigh` and `lastFault` until the next request to the engine.
+	 */
+	translate32(rid: number, pasid: number, addressHigh: number, addressLow: number, access: number): number {
+		return this.exports.translate(this.context, this.record, rid, pasid, addressLow, addressHigh, access);
+	}
+
+	get lastPaLow(): number {
+		return this.views.data().getUint32(this.result + RESULT_PA, true);
+	}
+
+	get lastPaHigh(): number {
+		return this.views.data().getUint32(this.result + RESULT_PA + 4, true);
+	}
+
+	get lastFault(): number {
+		return this.views.data().getUint32(this.result + RESULT_FAULT, true);
+	}
+
+	/** Translate one request of requester `rid`. Never throws for what a device or a table does: see `status`. */
+	translate(rid: number, address: bigint, options: TranslateOptions = {}): Translation {
+		const { pasid = NO_PASID, access = "read", privileged = false, length = 1 } = options;
+		if (address < 0n || address >= 1n << 64n) {
+			throw new EngineError("OutOfRange", "an address has 64 bits", { operation: "Unit.translate", object: `unit ${this.index}`, first: address, last: address });
+		}
+		const crosses = (address & 0xfffn) + BigInt(length) > 0x1000n;
+		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0));
+		const view = this.views.data();
+		const at = this.result;
+		const ok = status === STATUS_TRANSLATED;
+		const reached = !crosses && status !== STATUS_INTERRUPT;
+		const permissions = ok ? view.getUint32(at + RESULT_PERMISSIONS, true) : 0;
+		return {
+			status: STATUSES[status],
+			pa: crosses ? 0n : view.getBigUint64(at + RESULT_PA, true),
+			pageBytes: ok ? 2 ** view.getUint32(at + RESULT_SIZE_LG2, true) : 0,
+			read: (permissions & ACCESS_READ) !== 0,
+			write: (permissions & ACCESS_WRITE) !== 0,
+			execute: (permissions & ACCESS_EXECUTE) !== 0,
+			hit: HITS[reached ? view.getUint32(at + RESULT_HIT, true) : 0],
+			references: reached ? view.getUint32(at + RESULT_REFERENCES, true) : 0,
+			attributes: ok ? view.getUint32(at + RESULT_ATTRIBUTES, true) : 0,
+			fault: reached ? view.getUint32(at + RESULT_FAULT, true) : 0,
+			outcome: ok || !reached ? 0 : view.getUint32(at + RESULT_OUTCOME, true),
+			level: ok || !reached ? 0 : view.getUint32(at + RESULT_LEVEL, true),
+			entry: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY, true),
+			entryAddress: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY_ADDRESS, true),
+		};
+	}
+
+	/** The answers to a range of addresses, one for each 4 KiB page that it touches. */
+	*slices(rid: number, address: bigint, length: number, options: Omit<TranslateOptions, "length"> = {}): Generator<Translation & { address: bigint; length: number }> {
+		let here = address;
+		const end = address + BigInt(length);
+		while (here < end) {
+			const next = (here | 0xfffn) + 1n;
+			const bytes = Number((next < end ? next : end) - here);
+			yield { ...this.translate(rid, here, { ...options, length: bytes }), address: here, length: bytes };
+			here += BigInt(bytes);
+		}
+	}
+
+	/** Columns of the engine's batch buffer (knob `batch`), shared by all units. Valid until the memory grows. */
+	batchBuffers(): { capacity: number; iova: BigUint64Array; pa: BigUint64Array; rid: Uint32Array; pasid: Uint32Array; access: Uint32Array; word: Uint32Array } {
+		const { offset, capacity } = this.batchColumns;
+		const buffer = this.views.buffer();
+		return {
+			capacity,
+			iova: new BigUint64Array(buffer, offset, capacity),
+			pa: new BigUint64Array(buffer, offset + 8 * capacity, capacity),
+			rid: new Uint32Array(buffer, offset + 16 * capacity, capacity),
+			pasid: new Uint32Array(buffer, offset + 20 * capacity, capacity),
+			access: new Uint32Array(buffer, offset + 24 * capacity, capacity),
+			word: new Uint32Array(buffer, offset + 28 * capacity, capacity),
+		};
+	}
+
+	/** Translate the first `count` requests of the batch buffer; returns how many were not translated. */
+	batch(count: number): number {
+		const { offset, capacity } = this.batchColumns;
+		if (!Number.isInteger(count) || count < 0 || count > capacity) {
+			throw new EngineError("OutOfRange", `${count} requests, the buffer holds ${capacity}`, { operation: "Unit.batch", object: `unit ${this.index}`, knob: "batch" });
+		}
+		return this.exports.batch(this.context, this.record, offset, capacity, count);
+	}
+
+	/** Write the device-table words of a requester's route. Cached entries stay until invalidated. @throws EngineError OutOfFrames */
+	setRoute(rid: number, route: RouteConfig): void {
+		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND };
+		const domain = route.type === "blocked" ? 0 : route.domain;
+		const table = route.type === "second-stage" ? route.table.record : 0;
+		const code = this.exports.setRoute(this.context, this.record, rid, types[route.type], domain, table);
+		if (code === EDIT_OK) return;
+		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
+			operation: "Unit.setRoute",
+			object: `unit ${this.index}, rid 0x${rid.toString(16)}`,
+			knob: "tables.frames",
+		});
+	}
+
+	/** Drop cached answers. `caches` defaults to all that the scope names. */
+	invalidate(request: Invalidation): void {
+		const mask = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
+		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
+		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
+		else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
+		else {
+			const size = 4096n << BigInt(request.mask ?? 0);
+			const first = request.address & ~(size - 1n);
+			const last = first + size - 1n;
+			this.exports.invalidate(this.record, INV_CACHE_IOTLB, INV_PAGE, request.domain, 0, 0, low(first), high(first), low(last), high(last));
+		}
+	}
+
+	/** Take the oldest fault record off the ring: the architecture's own bytes, zero padded; null when there is none. */
+	takeFault(): Uint8Array | null {
+		const pointer = this.exports.nextFault(this.record) >>> 0;
+		return pointer === 0 ? null : this.views.bytes().slice(pointer, pointer + FAULT_SLOT_BYTES);
+	}
+
+	private cacheCounters(kind: number): CacheCounters {
+		const pointer = this.exports.cachePointer(this.record, kind) >>> 0;
+		if (pointer === 0) return { ...NO_COUNTERS };
+		const view = this.views.data();
+		const at = (offset: number) => Number(view.getBigUint64(pointer + offset, true));
+		return { hits: at(CACHE_HITS), misses: at(CACHE_MISSES), fills: at(CACHE_FILLS), evictions: at(CACHE_EVICTIONS), invalidations: at(CACHE_INVALIDATIONS) };
+	}
+
+	/** All counters since the engine was made. */
+	counters(): UnitCounters {
+		const view = this.views.data();
+		const at = (offset: number) => Number(view.getBigUint64(this.record + offset, true));
+		const levels = (stage: number) => Array.from({ length: 8 }, (_, level) => at(UNIT_REFERENCES + stage * 64 + level * 8));
+		const walks = (base: number) => Array.from({ length: 6 }, (_, level) => this.cacheCounters(base + level));
+		return {
+			translations: at(UNIT_TRANSLATIONS),
+			faults: at(UNIT_FAULTS),
+			faultsLost: at(UNIT_FAULTS_LOST),
+			iotlb: this.cacheCounters(CACHE_IOTLB),
+			context: this.cacheCounters(CACHE_CONTEXT),
+			pasid: this.cacheCounters(CACHE_PASID),
+			walkFirst: walks(CACHE_WALK_FIRST),
+			walkSecond: walks(CACHE_WALK_SECOND),
+			references: { first: levels(0), second: levels(1), tables: levels(2) },
+		};
+	}
+}

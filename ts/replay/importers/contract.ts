@@ -1,0 +1,83 @@
+/**
+ * What an importer is: one file that recognises a format by its content and reads it line by line.
+ *
+ * A new format is a file beside this one and a line in `index.ts`. A file of a joined format (one that already
+ * knows the device of every event) yields a {@link JoinedLog}; the two halves of a recording in which an emulator
+ * and the guest's kernel logged apart yield a {@link HostLog} and a {@link GuestLog}, which `../join` brings together.
+ */
+import type { Columns, Trace, TraceDevice } from "../trace.ts";
+import type { GuestLog } from "./guest-log.ts";
+
+/** A text format. */
+export interface Importer {
+	/** short name, as in `--format` and messages: `qemu-vtd` */
+	readonly name: string;
+	/** for people: "QEMU intel-iommu log" */
+	readonly title: string;
+	/**
+	 * What an unterminated last line is. Recorders that end every line make it a cut one, which is damage even when it still
+	 * reads (`gpa 0xd4e` of `gpa 0xd4ec000`); elsewhere it is a line like any other.
+	 */
+	readonly lastLine: "cut" | "whole";
+	/** How well the first lines fit, 0 (not at all) to 1; must not look at names. */
+	recognise(head: string): number;
+	open(place: Place): LineParser;
+}
+
+/** Reads the lines of one input. Lines must not be kept: they hold on to the whole chunk. */
+export interface LineParser {
+	line(text: string): void;
+	/** After the last line. */
+	end(): Recording;
+}
+
+/** Where a parser reports what it cannot use; knows the file and the line. */
+export interface Place {
+	/** well formed, but nothing for a replay */
+	ignored(): void;
+	/** should have been an event and cannot be read; throws when the caller asked for `strict` */
+	damage(what: string): void;
+}
+
+/** What one input held. */
+export type Recording = HostLog | GuestLog | JoinedLog;
+
+/** A device as an emulator's log knows it. */
+export interface HostDevice {
+	domain: number | null;
+	levels: number | null;
+}
+
+/** The emulator's half: translations, faults and invalidations in the order in which the IOMMU did them. */
+export interface HostLog {
+	side: "host";
+	architecture: Exclude<Trace["architecture"], "unknown">;
+	stage: Trace["stage"];
+	/** `id` is a RID in dma and fault rows; `time` is the recorder's clock in microseconds, or the line number when it has none */
+	rows: Columns;
+	/** whether the log has timestamps */
+	timed: boolean;
+	/** rows that go on with the invalidation of the row before: not commands of their own when joining */
+	continued: ReadonlySet<number>;
+	/** by RID */
+	devices: Map<number, HostDevice>;
+	notes: string[];
+}
+
+/** A recording that needs no join. */
+export interface JoinedLog {
+	side: "joined";
+	architecture: Trace["architecture"];
+	stage: Trace["stage"];
+	columns: Columns;
+	devices: TraceDevice[];
+	notes: string[];
+}
+
+/** The share of the first complete lines of `head` that `test` accepts, among those that `counts` looks at. */
+export function share(head: string, test: RegExp, counts: RegExp = /\S/): number {
+	const lines = head.split(/\r?\n/, 1000);
+	if (lines.length > 1) lines.pop();
+	const looked = lines.filter((line) => counts.test(line));
+	return looked.length === 0 ? 0 : looked.filter((line) => test.test(line)).length / looked.length;
+}

@@ -1,0 +1,31 @@
+/**
+ * The registry: one line per format. To add one, write its file and put it into the list.
+ */
+import { ReplayError } from "../errors.ts";
+import type { Importer } from "./contract.ts";
+import { ftrace } from "./ftrace.ts";
+import { mergedCsv } from "./merged-csv.ts";
+import { qemuSmmuv3 } from "./qemu-smmuv3.ts";
+import { qemuVtd } from "./qemu-vtd.ts";
+
+/** Every format that can be imported. */
+export const importers: readonly Importer[] = [mergedCsv, qemuVtd, qemuSmmuv3, ftrace];
+
+/** Below this share of fitting lines, a format is not taken to be recognised. */
+const LEAST = 0.1;
+
+/** The importer whose format `head`, the start of the file, fits best. */
+export function recognise(head: string, file: string): Importer {
+	let best: Importer | null = null;
+	let score = LEAST;
+	for (const importer of importers) {
+		const fit = importer.recognise(head);
+		if (fit > score) {
+			best = importer;
+			score = fit;
+		}
+	}
+	if (best !== null) return best;
+	const known = importers.map(({ title }) => title).join(", ");
+	throw new ReplayError("unrecognised", head === "" ? `${file}: the file is empty` : `${file}: not a format that can be imported (${known})`, file);
+}

@@ -69,7 +69,7 @@ describe("real recordings", () => {
 		const { events } = replayWithMaps(guest);
 		expect(events.dma).toBe(0);
 		expect(events.map).toBeGreaterThan(200);
-		expect(events.invalidate).toBeGreaterThan(50);
+		expect(events.invalidate).toBeGreaterThan(20);
 	});
 
 	test("files that do not belong together are refused", async () => {

@@ -56,12 +56,12 @@ export class RowBuffer {
 		return row;
 	}
 
-	/** The rows so far in columns of exactly their length; the buffer starts anew. */
-	take(): Columns {
+	/** The first `count` rows in columns of exactly that length; the rest stays and comes first next time. */
+	take(count = this.length): Columns {
 		const full = this.columns;
-		const length = full.length;
 		this.columns = makeColumns(full.kind.length);
-		return trimmed(full, length);
+		for (let row = count; row < full.length; row++) this.copy(full, row);
+		return trimmed(full, count);
 	}
 }
 

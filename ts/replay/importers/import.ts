@@ -99,7 +99,7 @@ const CHUNK = 1 << 16;
 
 /** What a streamed recording yields. */
 export interface TraceChunk {
-	/** at least 64 Ki rows, except the last chunk; time as in the file */
+	/** 64 Ki rows, fewer in the last chunk; time as in the file */
 	columns: Columns;
 	/** every device met so far; the list grows from chunk to chunk, its indices stay */
 	devices: Trace["devices"];
@@ -119,7 +119,7 @@ export async function* streamMergedCsv(source: Source, options: ReadOptions = {}
 			throw new ReplayError("mismatch", `${step.name}: only joined CSV can be streamed, this is a ${step.importer.title}`, step.name);
 		}
 		parser = step.parser;
-		if (parser.length >= CHUNK) yield chunkOf(parser, report);
+		while (parser.length >= CHUNK) yield chunkOf(parser, report);
 	}
 	if (parser === null) return;
 	report.notes.push(...parser.notes());
@@ -127,5 +127,5 @@ export async function* streamMergedCsv(source: Source, options: ReadOptions = {}
 }
 
 function chunkOf(parser: MergedCsvParser, report: ImportReport): TraceChunk {
-	return { columns: parser.take(), devices: parser.devices, ...parser.kind(), report };
+	return { columns: parser.take(Math.min(CHUNK, parser.length)), devices: parser.devices, ...parser.kind(), report };
 }

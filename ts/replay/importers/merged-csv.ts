@@ -14,7 +14,7 @@
 import { LivePages } from "../join/live-pages.ts";
 import { RowBuffer, setNumber, setPair, trimmed } from "../rows.ts";
 import { Scanner } from "../scan.ts";
-import { Access, Kind, NO_DEVICE, Scope, type Trace, type TraceDevice, Verdict } from "../trace.ts";
+import { Access, type Columns, Kind, NO_DEVICE, Scope, type Trace, type TraceDevice, Verdict } from "../trace.ts";
 import { type Importer, type JoinedLog, type LineParser, type Place, share } from "./contract.ts";
 import { deviceName } from "./device-name.ts";
 
@@ -56,9 +56,9 @@ export class MergedCsvParser implements LineParser {
 		return this.rows.length;
 	}
 
-	/** The rows so far; the parser goes on with empty columns. */
-	take() {
-		return this.rows.take();
+	/** The first `count` of them. */
+	take(count: number): Columns {
+		return this.rows.take(count);
 	}
 
 	line(text: string): void {

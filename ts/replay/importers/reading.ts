@@ -81,7 +81,11 @@ export interface Opened {
 export async function* steps(source: Source, options: ReadOptions, report: ImportReport): AsyncGenerator<Opened, void, undefined> {
 	const { name, bytes } = openSource(source, options);
 	const reporter = new Reporter(name, report, options.strict ?? false);
-	const chunks = bytes((what) => reporter.damage(what));
+	// decompression runs ahead of the lines; its damage is told when they are read
+	let broken: string | null = null;
+	const chunks = bytes((what) => {
+		broken = what;
+	});
 	const { head, read } = await firstChunks(chunks);
 	const importer = recognise(head, name);
 	const parser = importer.open(reporter);
@@ -99,7 +103,8 @@ export async function* steps(source: Source, options: ReadOptions, report: Impor
 			yield opened;
 		}
 		const rest = splitter.rest();
-		if (rest !== "") lastLine(rest, importer, reporter, sink);
+		if (broken !== null) reporter.damage(broken);
+		else if (rest !== "") lastLine(rest, importer, reporter, sink);
 		yield opened;
 	} finally {
 		await chunks.return(undefined);

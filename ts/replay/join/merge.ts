@@ -3,7 +3,8 @@
  *
  * The emulator's order is kept as it is. A guest's event gets a *place*, the host row before which it takes effect:
  * - an unmap: just before its own invalidation, or where the clock puts it;
- * - a map: as early as is plausible, but not before the last unmap of a page of it on that device.
+ * - a map: as early as is plausible, but not before the last unmap of a page of it on that device. Where the emulator walked the
+ *   tables and found just this map's page a little before that, the walk is the better witness: the map comes before it.
  */
 import { Guest, type GuestLog } from "../importers/guest-log.ts";
 import { RowBuffer, setNumber } from "../rows.ts";
@@ -11,6 +12,7 @@ import { Access, type Columns, Kind } from "../trace.ts";
 import { type Clock, lowerBound } from "./clock.ts";
 import type { DeviceList } from "./devices.ts";
 import type { Ownership } from "./ownership.ts";
+import { Walks } from "./walks.ts";
 
 const PAGE = 4096;
 
@@ -29,14 +31,23 @@ export function mergeLogs(guest: GuestLog, host: Columns, plan: MergePlan): Colu
 	const times = host.time.subarray(0, host.length);
 	const wanted = new Float64Array(moves.length);
 	const places = new Uint32Array(moves.length);
-	const lastPlace = new LastPlaces();
+	const lastPlaces = new LastPlaces();
+	const walks = new Walks(host);
 	moves.forEach((event, index) => {
-		const { start, end, time, kind } = guest.events;
-		const own = plan.rowOfUnmap[event];
-		const unmap = kind[event] === Guest.unmap;
-		const moment = own >= 0 ? times[own] : unmap ? plan.clock.at(time[event]) : plan.clock.earliest(time[event]);
-		const place = lastPlace.after(plan.owners.device[event], start[event], end[event], own >= 0 ? own : lowerBound(times, moment));
-		wanted[index] = moment;
+		const { start, end, time, kind, target } = guest.events;
+		const device = plan.owners.device[event];
+		let place = plan.rowOfUnmap[event];
+		if (place < 0) {
+			const moment = kind[event] === Guest.unmap ? plan.clock.at(time[event]) : plan.clock.earliest(time[event]);
+			wanted[index] = moment;
+			place = lowerBound(times, moment);
+		} else wanted[index] = times[place];
+		const earliest = lastPlaces.of(device, start[event], end[event]);
+		place = Math.max(place, earliest);
+		if (kind[event] === Guest.map && device >= 0) {
+			place = walks.before(place, earliest, guest.devices[device].rid, start[event], end[event], target[event]);
+		}
+		lastPlaces.set(device, start[event], end[event], place);
 		places[index] = place;
 	});
 
@@ -89,18 +100,23 @@ export function addTableRow(rows: RowBuffer, guest: GuestLog, event: number, tim
 class LastPlaces {
 	private readonly devices = new Map<number, Map<number, number>>();
 
-	/** `place`, or later where a page of the range was changed later; remembers it. */
-	after(device: number, start: number, end: number, place: number): number {
-		if (device < 0) return place;
+	/** The latest place at which a page of the range was changed; 0 when none was. */
+	of(device: number, start: number, end: number): number {
+		const pages = this.devices.get(device);
+		let latest = 0;
+		if (pages === undefined) return latest;
+		for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) latest = Math.max(latest, pages.get(page) ?? 0);
+		return latest;
+	}
+
+	set(device: number, start: number, end: number, place: number): void {
+		if (device < 0) return;
 		let pages = this.devices.get(device);
 		if (pages === undefined) {
 			pages = new Map();
 			this.devices.set(device, pages);
 		}
-		const first = Math.floor(start / PAGE);
-		for (let page = first; page * PAGE < end; page++) place = Math.max(place, pages.get(page) ?? 0);
-		for (let page = first; page * PAGE < end; page++) pages.set(page, place);
-		return place;
+		for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) pages.set(page, place);
 	}
 }
 

@@ -1,0 +1,17 @@
+import { Command, InvalidArgumentError } from "commander";
+import { runConformance } from "../conformance/index.ts";
+
+const whole = (text: string): number => {
+	if (!/^\d+$/.test(text)) throw new InvalidArgumentError(`"${text}" is no whole number`);
+	return Number(text);
+};
+const collect = (text: string, before: string[]) => [...before, text];
+
+export const conformanceCommand = new Command("conformance")
+	.description("run vector files of independent IOMMU models against the engine")
+	.argument("<files...>", "vector files, plain or .gz")
+	.option("--max-failures <n>", "failures that are printed", whole, 20)
+	.option("--only <id>", "only this id (CASE or CASE#INDEX), or a prefix with *; repeatable", collect, [])
+	.action(async (files: string[], flags: { maxFailures: number; only: string[] }) => {
+		process.exitCode = await runConformance(files, { ...flags, stdout: process.stdout, stderr: process.stderr });
+	});

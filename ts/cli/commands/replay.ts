@@ -1,0 +1,96 @@
+import cliProgress from "cli-progress";
+import { Command, InvalidArgumentError } from "commander";
+import { EngineError, parseCacheConfig } from "../../engine/index.ts";
+import type { IotlbChoice } from "../../replay/machine.ts";
+import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
+import { renderSummary } from "../render.ts";
+
+function iotlb(text: string): IotlbChoice {
+	if (text === "qemu-7.2" || text === "qemu-10") return text;
+	try {
+		return parseCacheConfig(text, "--iotlb");
+	} catch (error) {
+		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or qemu-7.2, qemu-10`);
+		throw error;
+	}
+}
+
+const amount = (text: string): number => {
+	const n = Number(text);
+	if (text.trim() === "" || !Number.isFinite(n) || n < 0) throw new InvalidArgumentError(`"${text}" is no number of at least 0`);
+	return n;
+};
+
+const whole = (text: string): number => {
+	const n = amount(text);
+	if (!Number.isInteger(n)) throw new InvalidArgumentError(`"${text}" is no whole number`);
+	return n;
+};
+
+/** A bar on a terminal, nothing elsewhere. */
+function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {
+	if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
+	const bar = new cliProgress.SingleBar({ format: "{phase} {bar} {percentage}%", stream: process.stderr, clearOnComplete: true, hideCursor: true }, cliProgress.Presets.rect);
+	bar.start(1, 0, { phase: "import" });
+	return {
+		update: (p) => {
+			if (p.total === null || p.total === 0) return;
+			bar.setTotal(p.total);
+			bar.update(p.phase === "import" ? p.loaded : p.done, { phase: p.phase === "import" ? `import ${p.file}` : "replay" });
+		},
+		stop: () => bar.stop(),
+	};
+}
+
+interface Flags {
+	json?: boolean;
+	iotlb?: IotlbChoice;
+	walkCache: boolean;
+	contextCache: boolean;
+	ignoreInvalidations?: boolean;
+	device?: string;
+	from?: number;
+	to?: number;
+	limit?: number;
+	strict?: boolean;
+}
+
+export const replayCommand = new Command("replay")
+	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
+	.argument("<files...>", "a QEMU vIOMMU log and the guest's ftrace of the same run, or one joined *.merged.csv; plain, .gz or - for standard input")
+	.option("--json", "print one JSON object")
+	.option("--iotlb <geometry>", "SETSxWAYS[:POLICY], full:N[:POLICY] (POLICY lru, plru, fifo, random[:SEED], clear), qemu-7.2 or qemu-10", iotlb)
+	.option("--no-walk-cache", "without paging-structure caches")
+	.option("--no-context-cache", "without a context cache")
+	.option("--ignore-invalidations", "never clear a cache")
+	.option("--device <bdf>", "only this device, e.g. 0000:00:01.0")
+	.option("--from <us>", "from this time on, microseconds since the start", amount)
+	.option("--to <us>", "up to this time", amount)
+	.option("--limit <events>", "at most so many events", whole)
+	.option("--strict", "stop at the first damaged line, exit 1")
+	.action(async (files: string[], flags: Flags) => {
+		const bar = progressBar();
+		const damage: string[] = [];
+		const options: ReplayOptions = {
+			walkCache: flags.walkCache,
+			contextCache: flags.contextCache,
+			onProgress: bar.update,
+			onDamage: (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`),
+		};
+		if (flags.iotlb !== undefined) options.iotlb = flags.iotlb;
+		if (flags.ignoreInvalidations) options.ignoreInvalidations = true;
+		if (flags.device !== undefined) options.device = flags.device;
+		if (flags.from !== undefined) options.from = flags.from;
+		if (flags.to !== undefined) options.to = flags.to;
+		if (flags.limit !== undefined) options.limit = flags.limit;
+		if (flags.strict) options.strict = true;
+		try {
+			const summary = await replay(files, options);
+			bar.stop();
+			for (const line of damage.slice(0, 10)) console.error(line);
+			if (summary.damagedLines > 0) console.error(`${summary.damagedLines} damaged lines`);
+			console.log(flags.json ? JSON.stringify(summary) : renderSummary(summary));
+		} finally {
+			bar.stop();
+		}
+	});

@@ -1,0 +1,19 @@
+/** What the conformance runner asks of a file shape. To add a shape: one file, one line in index.ts. */
+
+/** What became of one enforced item of a file. */
+export interface Verdict {
+	/** `CASE#INDEX` */
+	id: string;
+	outcome: "passed" | "failed" | "skipped";
+	/** of a failure */
+	expected?: string;
+	got?: string;
+}
+
+/** One shape of conformance files. */
+export interface FileShape {
+	/** the parsed file is of this shape */
+	recognises(content: unknown): boolean;
+	/** Run the items whose id `wanted` takes, in the file's order. `content` was recognised. */
+	run(content: unknown, wanted: (id: string) => boolean): Iterable<Verdict>;
+}

@@ -1,0 +1,32 @@
+/** How the vectors of each architecture name a unit's registers and its requesters: one line in ADAPTERS for each. */
+import type { UnitConfig } from "../../engine/index.ts";
+import type { VectorCase, VectorRequest } from "./vectors.ts";
+
+export interface Adapter {
+	/** the unit that a case describes */
+	unit(item: VectorCase): UnitConfig;
+	/** who asks */
+	requester(request: VectorRequest): { rid: number; pasid?: number };
+}
+
+function register(item: VectorCase, name: string): bigint {
+	const value = item.registers?.[name];
+	if (value === undefined) throw new Error(`the case has no register ${name}`);
+	return BigInt(value);
+}
+
+const vtd: Adapter = {
+	unit(item) {
+		const cap = register(item, "CAP_REG");
+		// CAP_REG 21:16 MGAW is the width less one
+		const haw = item.space?.haw ?? Number((cap >> 16n) & 63n) + 1;
+		return {
+			architecture: "vtd",
+			registers: { RTADDR: register(item, "RTADDR_REG"), CAP: cap, ECAP: register(item, "ECAP_REG"), HAW: BigInt(haw), GSTS: 1n << 31n },
+		};
+	},
+	// the recorded DMA carried no PASID; `pasid` of the file is informative
+	requester: (request) => ({ rid: request.rid ?? 0 }),
+};
+
+export const ADAPTERS: Record<string, Adapter> = { vtd };

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { conformanceCommand } from "./commands/conformance.ts";
+import { infoCommand } from "./commands/info.ts";
+import { replayCommand } from "./commands/replay.ts";
+import { EngineError } from "../engine/index.ts";
+import { ReplayError } from "../replay/errors.ts";
+
+// a reader that goes away (`| head`) is no error
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+	if (error.code === "EPIPE") process.exit(0);
+	throw error;
+});
+
+const program = new Command("ioasid").description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
+
+/** One line for each command. */
+for (const command of [replayCommand, infoCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
+
+try {
+	await program.parseAsync();
+} catch (error) {
+	process.exitCode = exitCode(error);
+}
+
+function exitCode(error: unknown): number {
+	if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+	if (error instanceof ReplayError && error.code === "damaged") {
+		console.error(`ioasid: ${error.message}`);
+		return 1;
+	}
+	if (error instanceof ReplayError || error instanceof EngineError || error instanceof InvalidArgumentError || error instanceof RangeError) {
+		console.error(`ioasid: ${error.message}`);
+		return 2;
+	}
+	console.error(error);
+	return 1;
+}

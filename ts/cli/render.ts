@@ -1,0 +1,82 @@
+import pc from "picocolors";
+import type { ImportReport, Trace } from "../replay/trace.ts";
+import { Kind } from "../replay/trace.ts";
+import type { ReplaySummary } from "../replay/summary.ts";
+import { bytes, number, percent, table } from "./table.ts";
+
+/** A replay for people. */
+export function renderSummary(summary: ReplaySummary): string {
+	const { dma, iotlb, recorded, faults } = summary;
+	const out: string[] = [];
+	out.push(
+		table(
+			["device", "DMAs", "peak mapped", "hit rate", "refs/DMA", "faults", "disagree"],
+			summary.perDevice.map((d) => [
+				d.name,
+				number(d.dma),
+				bytes(d.peakBytes),
+				percent(d.hits, d.hits + d.misses),
+				d.dma === 0 ? "-" : (d.references / d.dma).toFixed(2),
+				number(d.faults),
+				number(d.disagreements),
+			]),
+			[false, true, true, true, true, true, true],
+		),
+	);
+	out.push("");
+	const verdict = dma.wrongAddress + dma.unexplained === 0 ? pc.green("all matched") : pc.red(`${number(dma.wrongAddress)} wrong addresses, ${number(dma.unexplained)} unexplained`);
+	out.push(`${number(dma.total)} DMAs of ${number(summary.events)} events: ${verdict}${dma.stale > 0 ? `, ${number(dma.stale)} stale answers` : ""}`);
+	out.push(`IOTLB ${number(iotlb.hits)} hits, ${number(iotlb.misses)} misses (${percent(iotlb.hits, iotlb.hits + iotlb.misses)} hits)`);
+	if (recorded.hits + recorded.misses > 0) {
+		out.push(`recorder's IOTLB ${number(recorded.hits)} hits, ${number(recorded.misses)} misses; the replay agrees on ${percent(recorded.agree, recorded.agree + recorded.disagree)}`);
+	}
+	if (faults.recorded > 0) out.push(`${number(faults.recorded)} recorded faults, ${number(faults.matched)} matched`);
+	out.push(`import ${summary.importSeconds.toFixed(2)} s, engine ${summary.seconds.toFixed(3)} s (${number(summary.eventsPerSecond)} events/s)`);
+	if (summary.replacedMaps > 0) out.push(`${number(summary.replacedMaps)} maps over mapped pages replaced them`);
+	if (summary.refusedEdits > 0) out.push(`${number(summary.refusedEdits)} maps or unmaps could not be applied`);
+	for (const note of summary.notes) out.push(pc.dim(`note: ${note}`));
+	if (summary.disagreements.length > 0) {
+		out.push("", pc.bold("first disagreements"));
+		for (const d of summary.disagreements) {
+			out.push(`  ${(d.time / 1e6).toFixed(6)} s  ${d.device}  ${d.address}  ${d.kind}: recorded ${d.recorded}, replayed ${d.replayed}; ${d.because}`);
+		}
+	}
+	return out.join("\n");
+}
+
+/** Damaged places of an import, one line each. */
+export function renderDamage(report: Pick<ImportReport, "damage" | "damagedLines">): string[] {
+	const lines = report.damage.slice(0, 10).map((d) => `${d.file}${d.line === null ? "" : `:${d.line}`}: ${d.what}`);
+	if (report.damagedLines > lines.length) lines.push(`${number(report.damagedLines)} damaged lines in all`);
+	return lines;
+}
+
+/** What a trace holds. */
+export function renderInfo(trace: Trace): string {
+	const { columns, devices, report } = trace;
+	const counts = new Map<number, number>();
+	for (let i = 0; i < columns.length; i++) counts.set(columns.kind[i], (counts.get(columns.kind[i]) ?? 0) + 1);
+	const of = (kind: number) => number(counts.get(kind) ?? 0);
+	const perDevice = devices.map(() => ({ dma: 0, map: 0, unmap: 0, fault: 0 }));
+	for (let i = 0; i < columns.length; i++) {
+		const device = columns.kind[i] === Kind.invalidate ? undefined : perDevice[columns.id[i]];
+		if (device === undefined) continue;
+		if (columns.kind[i] === Kind.dma) device.dma++;
+		else if (columns.kind[i] === Kind.map) device.map++;
+		else if (columns.kind[i] === Kind.unmap) device.unmap++;
+		else device.fault++;
+	}
+	const seconds = columns.length === 0 ? 0 : (columns.time[columns.length - 1] - columns.time[0]) / 1e6;
+	return [
+		`${trace.files.join(", ")}: recorded on ${trace.architecture}, ${trace.stage}-stage tables, ${seconds.toFixed(3)} s`,
+		`${number(columns.length)} events: ${of(Kind.dma)} dma, ${of(Kind.map)} map, ${of(Kind.unmap)} unmap, ${of(Kind.invalidate)} invalidate, ${of(Kind.fault)} fault`,
+		`${number(report.lines)} lines read, ${number(report.ignoredLines)} without an event, ${number(report.damagedLines)} damaged`,
+		"",
+		table(
+			["device", "sid", "domain", "levels", "DMAs", "maps", "unmaps", "faults"],
+			devices.map((d, i) => [d.name, `0x${d.rid.toString(16)}`, String(d.domain ?? "-"), String(d.levels ?? "-"), number(perDevice[i].dma), number(perDevice[i].map), number(perDevice[i].unmap), number(perDevice[i].fault)]),
+			[false, true, true, true, true, true, true, true],
+		),
+		...report.notes.map((note) => pc.dim(`note: ${note}`)),
+	].join("\n");
+}

@@ -1,0 +1,209 @@
+/** Replaying a recorded run: every DMA goes through the engine, and its answer is held against the recorded one. */
+import {
+	ACCESS_WRITE,
+	ANSWER_FAULT,
+	ANSWER_KIND_MASK,
+	ANSWER_MATCHED,
+	ANSWER_REFUSED,
+	ANSWER_REPLACED,
+	ANSWER_VERDICT,
+	ANSWER_WRONG,
+} from "../../assembly/layout.ts";
+import { behind, hexAt } from "./explain.ts";
+import { importTrace } from "./importers/import.ts";
+import { CHUNK, type HardwareOptions, setUpMachine } from "./machine.ts";
+import type { Progress, Source } from "./source.ts";
+import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
+import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, Verdict } from "./trace.ts";
+
+export interface ReplayOptions extends HardwareOptions {
+	/** caches are never cleared */
+	ignoreInvalidations?: boolean;
+	/** only this device (`0000:00:01.0` or `00:01.0`); invalidations stay */
+	device?: string;
+	/** microseconds since the start of the trace */
+	from?: number;
+	to?: number;
+	/** events at most */
+	limit?: number;
+	/** the first damaged line throws */
+	strict?: boolean;
+	/** disagreements that are explained; default 10 */
+	explain?: number;
+	signal?: AbortSignal;
+	onProgress?: (progress: ReplayProgress) => void;
+	/** told of the first damaged places once the import is done */
+	onDamage?: (place: Damage) => void;
+}
+
+export type ReplayProgress = ({ phase: "import" } & Progress) | { phase: "replay"; done: number; total: number };
+
+/** Faults that `faults.list` keeps. */
+const KEPT_FAULTS = 100_000;
+
+/** Import one recorded run and replay it. @throws ReplayError for inputs, EngineError for options */
+export async function replay(sources: Source | readonly Source[], options: ReplayOptions = {}): Promise<ReplaySummary> {
+	const { onProgress } = options;
+	const started = performance.now();
+	const trace = await importTrace(sources, {
+		...(options.signal ? { signal: options.signal } : {}),
+		...(options.strict ? { strict: true } : {}),
+		...(options.from === undefined ? {} : { from: options.from }),
+		...(options.to === undefined ? {} : { to: options.to }),
+		...(onProgress ? { onProgress: (progress: Progress) => onProgress({ phase: "import", ...progress }) } : {}),
+	});
+	for (const place of trace.report.damage) options.onDamage?.(place);
+	return replayTrace(trace, options, (performance.now() - started) / 1000);
+}
+
+/** Which rows of the trace are replayed. */
+function selected(trace: Trace, options: ReplayOptions): Uint8Array | null {
+	if (options.device === undefined) return null;
+	const wanted = options.device.includes(".") && options.device.split(":").length === 2 ? `0000:${options.device}` : options.device;
+	const id = trace.devices.findIndex((device) => device.name === wanted);
+	if (id < 0) throw new RangeError(`no device ${options.device} in the trace; there are ${trace.devices.map((device) => device.name).join(", ") || "none"}`);
+	const { columns } = trace;
+	const keep = new Uint8Array(columns.length);
+	for (let i = 0; i < columns.length; i++) keep[i] = columns.kind[i] === Kind.invalidate || columns.id[i] === id ? 1 : 0;
+	return keep;
+}
+
+/** Rows that are left, as columns of their own. */
+function filtered(columns: Columns, keep: Uint8Array | null, limit: number): Columns {
+	if (keep === null) return limit < columns.length ? { ...columns, length: limit } : columns;
+	const rows: number[] = [];
+	for (let i = 0; i < columns.length && rows.length < limit; i++) if (keep[i]) rows.push(i);
+	const words = (column: Uint32Array) => {
+		const out = new Uint32Array(2 * rows.length);
+		rows.forEach((row, i) => {
+			out[2 * i] = column[2 * row];
+			out[2 * i + 1] = column[2 * row + 1];
+		});
+		return out;
+	};
+	return {
+		length: rows.length,
+		time: Float64Array.from(rows, (row) => columns.time[row]),
+		kind: Uint8Array.from(rows, (row) => columns.kind[row]),
+		flags: Uint8Array.from(rows, (row) => columns.flags[row]),
+		verdict: Uint8Array.from(rows, (row) => columns.verdict[row]),
+		id: Uint32Array.from(rows, (row) => columns.id[row]),
+		pasid: Uint32Array.from(rows, (row) => columns.pasid[row]),
+		iova: words(columns.iova),
+		size: words(columns.size),
+		pa: words(columns.pa),
+	};
+}
+
+/** Replay a trace that is in memory. @throws EngineError, RangeError (unknown device) */
+export async function replayTrace(trace: Trace, options: ReplayOptions = {}, importSeconds = 0): Promise<ReplaySummary> {
+	const columns = filtered(trace.columns, selected(trace, options), options.limit ?? Number.POSITIVE_INFINITY);
+	const scoped: Trace = { ...trace, columns };
+	const notes = [...trace.report.notes];
+	if (trace.architecture === "smmuv3") notes.push("recorded on SMMUv3, replayed on VT-d second-stage tables");
+	if (trace.stage === "first") notes.push("recorded with first-stage tables, replayed on second-stage ones without PASID");
+
+	const machine = setUpMachine(scoped, options);
+	const { run } = machine;
+	const buffer = run.columns();
+	const summary: ReplaySummary = {
+		version: 1,
+		events: columns.length,
+		dma: { total: 0, matched: 0, wrongAddress: 0, unexplained: 0, stale: 0 },
+		iotlb: { hits: 0, misses: 0 },
+		recorded: { hits: 0, misses: 0, agree: 0, disagree: 0 },
+		faults: { recorded: 0, matched: 0, list: [] },
+		perDevice: [],
+		seconds: 0,
+		eventsPerSecond: 0,
+		importSeconds,
+		damagedLines: trace.report.damagedLines,
+		disagreements: [],
+		notes,
+		replacedMaps: 0,
+		refusedEdits: 0,
+	};
+	const explained = options.explain ?? 10;
+	let milliseconds = 0;
+	for (let first = 0; first < columns.length; first += CHUNK) {
+		options.signal?.throwIfAborted();
+		const count = Math.min(CHUNK, columns.length - first);
+		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(first, first + count));
+		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(2 * first, 2 * (first + count)));
+		if (trace.stage === "first") withoutPasid(buffer, count);
+		const before = performance.now();
+		run.run(0, count, { ignoreInvalidations: options.ignoreInvalidations ?? false });
+		milliseconds += performance.now() - before;
+		for (let i = 0; i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, explained);
+		options.onProgress?.({ phase: "replay", done: first + count, total: columns.length });
+		// let a browser breathe, and an abort arrive
+		await new Promise((resume) => setTimeout(resume, 0));
+	}
+	trace.devices.forEach((device, index) => {
+		const counters = run.device(index);
+		const disagreements = counters.wrong + counters.unexplained;
+		summary.dma.total += counters.dma;
+		summary.dma.matched += counters.matched;
+		summary.dma.wrongAddress += counters.wrong;
+		summary.dma.unexplained += counters.unexplained;
+		summary.dma.stale += counters.stale;
+		summary.iotlb.hits += counters.hits;
+		summary.iotlb.misses += counters.misses;
+		const { dma, hits, misses, peakBytes, references, faults } = counters;
+		summary.perDevice.push({ sid: device.rid, name: device.name, dma, hits, misses, peakBytes, references, faults, disagreements });
+	});
+	summary.seconds = milliseconds / 1000;
+	summary.eventsPerSecond = milliseconds > 0 ? Math.round((columns.length / milliseconds) * 1000) : 0;
+	machine.dispose();
+	return summary;
+}
+
+/** PASID-granular rows on a machine without PASIDs: the domain stands for its one address space. */
+function withoutPasid(buffer: { kind: Uint8Array; flags: Uint8Array; pasid: Uint32Array }, count: number): void {
+	for (let i = 0; i < count; i++) {
+		buffer.pasid[i] = NO_PASID;
+		if (buffer.kind[i] !== Kind.invalidate) continue;
+		if (buffer.flags[i] === Scope.pasid) buffer.flags[i] = Scope.domain;
+		else if (buffer.flags[i] === Scope.pasidPage) buffer.flags[i] = Scope.page;
+	}
+}
+
+/** Book one answer. */
+function judge(trace: Trace, row: number, answer: number, code: number, answerPa: Uint32Array, slot: number, summary: ReplaySummary, explained: number): void {
+	const { columns, devices } = trace;
+	const kind = columns.kind[row];
+	if (kind === Kind.invalidate) return;
+	if (kind === Kind.map || kind === Kind.unmap) {
+		if (answer & ANSWER_REFUSED) summary.refusedEdits++;
+		if (answer & ANSWER_REPLACED) summary.replacedMaps++;
+		return;
+	}
+	const verdict = columns.verdict[row];
+	if (verdict !== Verdict.none) {
+		if (verdict === Verdict.hit) summary.recorded.hits++;
+		else summary.recorded.misses++;
+		if (answer & ANSWER_VERDICT || answer & ANSWER_FAULT) summary.recorded.disagree++;
+		else summary.recorded.agree++;
+	}
+	const judged = answer & ANSWER_KIND_MASK;
+	if (kind === Kind.fault) {
+		summary.faults.recorded++;
+		if (judged === ANSWER_MATCHED) summary.faults.matched++;
+	}
+	const device = devices[columns.id[row]];
+	if (answer & ANSWER_FAULT && summary.faults.list.length < KEPT_FAULTS) {
+		const fault: ReplayFault = { sid: device.rid, address: hexAt(columns.iova, row), reason: code, write: (columns.flags[row] & ACCESS_WRITE) !== 0 };
+		summary.faults.list.push(fault);
+	}
+	if (judged === ANSWER_MATCHED || judged === 0 || summary.disagreements.length >= explained) return;
+	const disagreement: Disagreement = {
+		time: columns.time[row],
+		device: device.name,
+		address: hexAt(columns.iova, row),
+		kind: judged === ANSWER_WRONG ? "wrong address" : "unexplained",
+		recorded: kind === Kind.fault ? `fault ${columns.pa[2 * row]}` : hexAt(columns.pa, row),
+		replayed: answer & ANSWER_FAULT ? `fault ${code}` : hexAt(answerPa, slot),
+		because: behind(trace, row),
+	};
+	summary.disagreements.push(disagreement);
+}

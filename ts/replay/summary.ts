@@ -1,0 +1,73 @@
+/** What a replay found: the object that `ioasid replay --json` prints. */
+export interface ReplaySummary {
+	/** of this shape */
+	version: 1;
+	/** dma + map + unmap + inv + fault */
+	events: number;
+	dma: {
+		/** recorded translations and recorded faults; matched + wrongAddress + unexplained */
+		total: number;
+		matched: number;
+		/** both sides answered, differently (of two faults: another reason) */
+		wrongAddress: number;
+		/** one side faulted, the other did not */
+		unexplained: number;
+		/** answers of a cache that the table no longer gave */
+		stale: number;
+	};
+	iotlb: { hits: number; misses: number };
+	/** the recorder's own IOTLB verdicts, and how many the replay agrees with */
+	recorded: { hits: number; misses: number; agree: number; disagree: number };
+	faults: { recorded: number; matched: number; list: ReplayFault[] };
+	perDevice: ReplayDevice[];
+	/** of the engine part */
+	seconds: number;
+	eventsPerSecond: number;
+	importSeconds: number;
+	damagedLines: number;
+	/** first disagreements, explained */
+	disagreements: Disagreement[];
+	/** remarks of the importer and the replay */
+	notes: string[];
+	/** maps over pages that were mapped, which they replaced */
+	replacedMaps: number;
+	/** maps and unmaps that the tables refused (misaligned, too wide) */
+	refusedEdits: number;
+}
+
+/** A fault that the replay raised. */
+export interface ReplayFault {
+	sid: number;
+	/** hexadecimal */
+	address: string;
+	/** the architecture's code */
+	reason: number;
+	write: boolean;
+}
+
+export interface ReplayDevice {
+	sid: number;
+	name: string;
+	dma: number;
+	hits: number;
+	misses: number;
+	/** most bytes mapped at a time */
+	peakBytes: number;
+	/** memory references of page-table walks */
+	references: number;
+	faults: number;
+	disagreements: number;
+}
+
+/** A DMA on which recorder and replay disagree, and the event behind it. Addresses are hexadecimal. */
+export interface Disagreement {
+	/** microseconds since the start of the trace */
+	time: number;
+	device: string;
+	address: string;
+	kind: "wrong address" | "unexplained";
+	recorded: string;
+	replayed: string;
+	/** the last map, unmap or invalidation that covers the address, in words */
+	because: string;
+}

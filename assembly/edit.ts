@@ -344,7 +344,7 @@ function levelOf<F extends PtFormat>(table: usize, lg2: u32): u32 {
 }
 
 /** Frames that mapping [first, last] needs, tables that exist taken off. */
-function framesForMap<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64): u32 {
+function framesForMap<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64, output: u64): u32 {
   const f = changetype<F>(0);
   const g = geometryOf(table);
   let bound: u64 = 0;
@@ -353,22 +353,31 @@ function framesForMap<F extends PtFormat>(m: Engine, table: usize, first: u64, l
     bound += ((last >> above) - (first >> above) + 1) << orderOf<F>(table, level);
   }
   if (bound <= available(m)) return <u32>bound;
-  // near the end of the pool: count the tables that are missing, one descent for each table of level 0
+  // near the end of the pool, or for large leaves: count the tables that are missing, item by item
+  const room = available(m);
+  const sizes = f.buildable(g) & g.leaves & books(table).leaves;
   let need: u32 = 0;
   let address = first;
+  let from = output;
+  let left = last - first + 1;
   let before: u64 = 0;
   while (true) {
-    let level = descend<F>(m, table, address, 0);
-    while (level > 0) {
+    const lg2 = bestItem(sizes, address, from, left);
+    const level = levelOf<F>(table, lg2);
+    let missing = descend<F>(m, table, address, level);
+    while (missing > level) {
       // a table is counted where its range is first entered
-      const above = f.spanLg2(g, level);
-      if (address == first || before >> above != address >> above) need += 1 << orderOf<F>(table, level - 1);
-      level -= 1;
+      const above = f.spanLg2(g, missing);
+      if (address == first || before >> above != address >> above) need += 1 << orderOf<F>(table, missing - 1);
+      missing -= 1;
     }
+    if (need > room) return need;
     before = address;
-    const step: u64 = <u64>1 << f.spanLg2(g, g.top > 0 ? 1 : 0);
-    address = (address & ~(step - 1)) + step;
-    if (address > last || address == 0) return need;
+    const bytes: u64 = <u64>1 << lg2;
+    left -= bytes;
+    if (left == 0) return need;
+    address += bytes;
+    from += bytes;
   }
 }
 
@@ -395,11 +404,11 @@ export function map<F extends PtFormat>(
     if (!(flags & MAP_REPLACE)) return EDIT_EXISTS;
     // pages inside go first, so that what they free is there to be used; cutting the ends may need frames of its own
     const cuts = framesForCut<F>(m, table, first) + framesForCut<F>(m, table, last + 1);
-    if (cuts + framesForMap<F>(m, table, first, last) > available(m)) return EDIT_NO_FRAME;
+    if (cuts + framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
     if (!cutEnds<F>(m, table, first, last)) return EDIT_NO_FRAME;
     b.replaced = 1;
     removeItems<F>(m, table, first, last);
-  } else if (framesForMap<F>(m, table, first, last) > available(m)) return EDIT_NO_FRAME;
+  } else if (framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
 
   const sizes = f.buildable(g) & g.leaves & b.leaves;
   const entryLg2 = f.entryLg2(g);

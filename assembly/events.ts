@@ -26,6 +26,7 @@ import {
   INV_CACHE_IOTLB,
   INV_CACHE_PASID,
   INV_DEVICE,
+  INV_TABLES_ONLY,
   MAP_REPLACE,
   OUTCOME_TRANSLATED,
   RESULT_FAULT,
@@ -143,12 +144,11 @@ export function runEvents(
     let answer: u32 = 0;
     let code: u32 = 0;
     if (kind == EVENT_INVALIDATE) {
-      if (!(flags & RUN_IGNORE_INVALIDATIONS)) {
-        const size = load<u64>(sizes + (<usize>i << 3));
-        const last = size == 0 ? 0xffff_ffff_ffff_ffff : address + size - 1;
-        if (how == INV_DEVICE) invalidate(unit, INV_CACHE_CONTEXT | INV_CACHE_PASID, how, 0, 0, id, 0, 0);
-        else invalidate(unit, INV_CACHE_IOTLB, how, id, load<u32>(pasids + (<usize>i << 2)), 0, address, last);
-      }
+      const size = load<u64>(sizes + (<usize>i << 3));
+      const last = size == 0 ? 0xffff_ffff_ffff_ffff : address + size - 1;
+      const caches: u32 = INV_CACHE_IOTLB | (flags & RUN_IGNORE_INVALIDATIONS ? INV_TABLES_ONLY : 0);
+      if (how == INV_DEVICE) invalidate(unit, INV_CACHE_CONTEXT | INV_CACHE_PASID, how, 0, 0, id, 0, 0);
+      else invalidate(unit, caches, how, id, load<u32>(pasids + (<usize>i << 2)), 0, address, last);
       answer = ANSWER_EDITED;
     } else if (id < deviceCount) {
       const d = deviceAt(devices, id);

@@ -18,6 +18,7 @@ import {
   INV_LEAF_ONLY,
   INV_PASID,
   INV_PASID_PAGE,
+  INV_TABLES_ONLY,
   UNIT_PAGE_LOW8,
 } from "./layout";
 import { cacheAt, cachePointer, forgetLast, priv } from "./unit";
@@ -76,6 +77,7 @@ export function invalidate(
     for (let kind: u32 = 0; kind < <u32>CACHE_KINDS; kind++) {
       if (kind == CACHE_CONTEXT || kind == CACHE_PASID) continue;
       if (kind >= <u32>CACHE_WALK_FIRST && (caches & INV_LEAF_ONLY) != 0) break;
+      if (kind < <u32>CACHE_WALK_FIRST && (caches & INV_TABLES_ONLY) != 0) continue;
       const pointer = cachePointer(unit, kind);
       if (pointer == 0) continue;
       // the oddity of some IOTLBs is the IOTLB's alone

@@ -32,6 +32,7 @@ export const INV_CACHE_CONTEXT = 2;
 export const INV_CACHE_PASID = 4;
 export const INV_CACHE_DEVICE_TLB = 8;
 export const INV_LEAF_ONLY = 16; // paging-structure caches stay (VT-d invalidation hint)
+export const INV_TABLES_ONLY = 32; // the IOTLB stays: runs that ask what its invalidations cost
 
 // ---- the recorder's own cache verdict
 export const VERDICT_NONE = 0;
@@ -250,7 +251,7 @@ export const ANSWER_REFUSED = 2; // the edit failed: code column holds EDIT_*
 export const ANSWER_EMPTY = 4; // unmap of a range with holes
 export const ANSWER_REPLACED = 8; // map over mapped pages
 
-export const RUN_IGNORE_INVALIDATIONS = 1;
+export const RUN_IGNORE_INVALIDATIONS = 1; // of the IOTLB; stale table pointers would answer nonsense
 export const RUN_VERIFY = 2; // check every cached answer against the table
 
 // ---- per-device state of a run

@@ -131,7 +131,7 @@ export class Vtd extends DeviceTables {
     route.space = 0;
     if (translation == 2) {
       route.type = ROUTE_BYPASS;
-      route.outputLimit = ~wide + 1;
+      route.outputLimit = <u64>1 << min(30 + 9 * width, maxGuestWidth(unit));
       return DECODED;
     }
     route.type = ROUTE_SECOND;
@@ -155,7 +155,7 @@ export class Vtd extends DeviceTables {
     return CONTEXT_INVALID;
   }
 
-  // pass-through is bounded by the host's width; 3.14: nothing may be translated into the interrupt range
+  // pass-through is bounded by the width of AW and MGAW (3.6); 3.14: nothing may be translated into the interrupt range
   @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 {
     if (route.type == ROUTE_BYPASS) return route.outputLimit != 0 && pa >= route.outputLimit ? BEYOND_WIDTH : DECODED;
     return pa >> 20 == 0xfee ? OUTPUT_INTERRUPT : DECODED;
@@ -165,7 +165,10 @@ export class Vtd extends DeviceTables {
     const outcome = walk.outcome;
     if (outcome == OUTCOME_RESERVED || outcome == OUTCOME_OUTPUT_SIZE) return PAGING_RESERVED;
     if (outcome == OUTCOME_ADDRESS_SIZE) return BEYOND_WIDTH;
-    if (outcome == OUTCOME_ACCESS_ERROR || outcome == OUTCOME_POISON) return PAGING_ACCESS;
+    // 7.1.3 LCT.4: a root that cannot be read is an invalid SSPTPTR of the context entry
+    if (outcome == OUTCOME_ACCESS_ERROR || outcome == OUTCOME_POISON) {
+      return walk.level == secondStage(route).top ? CONTEXT_INVALID : PAGING_ACCESS;
+    }
     // absent entries and missing rights share the reasons of the access
     return access & ACCESS_WRITE ? WRITE_REFUSED : READ_REFUSED;
   }

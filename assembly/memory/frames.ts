@@ -29,8 +29,11 @@ function push(m: Engine, frame: u32, order: u32): void {
 /** Physical address of a zeroed block, or NO_FRAME. */
 export function allocate(m: Engine, order: u32): u64 {
   if (m.failAfter != 0) {
-    m.failAfter -= 1;
-    if (m.failAfter == 0) return NO_FRAME;
+    if (m.failAfter <= 1 << order) {
+      m.failAfter = 0;
+      return NO_FRAME;
+    }
+    m.failAfter -= 1 << order;
   }
   let frame: u32 = 0xffff_ffff;
   for (let from = order; from < ORDERS; from++) {
@@ -64,12 +67,14 @@ export function allocate(m: Engine, order: u32): u64 {
 
 export function release(m: Engine, address: u64, order: u32): void {
   m.frameUsed -= 1 << order;
+  if (m.failAfter != 0) m.failAfter += 1 << order;
   push(m, <u32>((address - m.frameStart) >> 12), order);
 }
 
-/** Frames that can be handed out one at a time. */
+/** Frames that can be handed out one at a time. A failure that was asked for is a pool with that much left. */
 export function available(m: Engine): u32 {
-  return m.frameCount - m.frameUsed;
+  const free = m.frameCount - m.frameUsed;
+  return m.failAfter != 0 ? min(free, m.failAfter - 1) : free;
 }
 
 /** Pointer to the count of entries in use of the block at `address`. */

@@ -87,7 +87,7 @@ describe.each(["engine.wasm", "engine.debug.wasm"])("build/%s", (file) => {
 		const bytes = readFileSync(path);
 		const expected = ["env.hostRead function", "env.hostWrite function", "env.memory memory"];
 		expect(imports(sections(bytes).get(SECTION_IMPORT)!).sort()).toEqual(expected);
-		// The browser's own reading of the same bytes.
+		// The runtime's own reading of the same bytes.
 		const own = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
 		expect(own.map(({ module, name, kind }) => `${module}.${name} ${kind}`).sort()).toEqual(expected);
 	});

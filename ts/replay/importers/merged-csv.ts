@@ -99,6 +99,8 @@ export class MergedCsvParser implements LineParser {
 		setNumber(columns.size, row, size);
 		if (kind === Kind.invalidate) {
 			columns.id[row] = Math.max(0, id);
+			// the format has no column for it; requests without a PASID use PASID 0 in scalable mode
+			if (flags === Scope.pasid || flags === Scope.pasidPage) columns.pasid[row] = 0;
 			return true;
 		}
 		if (kind !== Kind.unmap) {

@@ -5,7 +5,7 @@ import type { HostLog } from "../importers/contract.ts";
 import { Guest, type GuestLog, NOBODY } from "../importers/guest-log.ts";
 import { ReplayError } from "../errors.ts";
 import { RowBuffer, setNumber } from "../rows.ts";
-import { type Columns, Kind, type Trace, type TraceDevice } from "../trace.ts";
+import { type Columns, Kind, Scope, type Trace, type TraceDevice } from "../trace.ts";
 import { type Anchors, anchorsBySubmit, anchorsByUnmap } from "./anchors.ts";
 import { Clock, timeRows } from "./clock.ts";
 import { listDevices } from "./devices.ts";
@@ -25,6 +25,8 @@ export interface Joined {
 /** Without a clock in the emulator's log, a map is taken to be done this many invalidations before its time: more than CPUs can overlap. */
 const ANCHORS_BACK = 8;
 
+const BY_PASID = new Set<number>([Scope.pasid, Scope.pasidPage]);
+
 /** Joins both halves of one run; throws a {@link ReplayError} when they do not belong together. */
 export function joinLogs(guest: GuestLog, host: HostLog): Joined {
 	const owners = findOwners(guest);
@@ -42,7 +44,10 @@ function joinClocks(guest: GuestLog, host: HostLog, owners: Ownership, notes: st
 	const anchors = anchorsBySubmit(guest, host) ?? anchorsByUnmap(guest, host, owners);
 	if (anchors !== null && anchors.events.length > 0) {
 		if (anchors.skipped > 0) notes.push(`${anchors.skipped} invalidations of the guest have no partner in the QEMU log`);
-		if (!host.timed) timeByAnchors(guest, host, anchors);
+		if (!host.timed) {
+			notes.push("the QEMU log has no timestamps (-msg timestamp=on): it is joined by order, which is exact at invalidations alone");
+			timeByAnchors(guest, host, anchors);
+		}
 		const guestTimes = Float64Array.from(anchors.events, (event) => guest.events.time[event]);
 		const hostTimes = Float64Array.from(anchors.rows, (row) => host.rows.time[row]);
 		return { clock: new Clock(guestTimes, hostTimes, host.timed ? 0 : ANCHORS_BACK), rowOfUnmap: anchors.rowOfUnmap };
@@ -97,16 +102,21 @@ export function guestAlone(guest: GuestLog): Joined {
 	const { events } = guest;
 	const rows = new RowBuffer();
 	let now = Number.NEGATIVE_INFINITY;
+	let byPasid = 0;
 	for (let i = 0; i < events.length; i++) {
 		now = Math.max(now, events.time[i]);
 		const kind = events.kind[i];
 		if (kind === Guest.map || kind === Guest.unmap) addTableRow(rows, guest, i, now, owners, devices);
-		else if (kind === Guest.submit) addSubmit(rows, guest, i, now);
+		else if (kind === Guest.submit) {
+			addSubmit(rows, guest, i, now);
+			byPasid += BY_PASID.has(events.flags[i]) ? 1 : -1;
+		}
 		else if (kind === Guest.fault) addFault(rows, guest, i, now, devices.ofGuest(events.device[i]));
 	}
 	return {
 		architecture: guest.intel ? "vtd" : "unknown",
-		stage: "second",
+		// first-stage tables are invalidated by PASID
+		stage: byPasid > 0 ? "first" : "second",
 		columns: rows.columns,
 		devices: devices.devices,
 		notes: [...guest.notes, ...ownershipNotes(guest, owners), "no QEMU log of this run: there are no DMAs to replay"],
@@ -118,6 +128,7 @@ function addSubmit(rows: RowBuffer, { events }: GuestLog, event: number, time: n
 	const row = rows.add(Kind.invalidate, time, domain);
 	const { columns } = rows;
 	columns.flags[row] = events.flags[event];
+	if (BY_PASID.has(events.flags[event])) columns.pasid[row] = Math.floor(events.target[event] / 0x10000);
 	setNumber(columns.iova, row, events.start[event]);
 	setNumber(columns.size, row, events.end[event] - events.start[event]);
 }

@@ -62,7 +62,8 @@ export class VtdSecond extends PtFormat {
 
   // 3.6.1: an access needs its bit in every entry of the walk; privilege does not count
   @inline narrow(g: Geometry, level: u32, entry: u64, state: u32): u32 {
-    const bits = <u32>(entry & (READ | WRITE)) | ACCESS_EXECUTE;
+    // without SSEE a fetch is a read
+    const bits = <u32>(entry & (READ | WRITE)) | (entry & READ ? ACCESS_EXECUTE : 0);
     return state & (bits | (bits << PERM_PRIVILEGED_SHIFT));
   }
   @inline permissions(g: Geometry, level: u32, entry: u64, state: u32): u32 { return this.narrow(g, level, entry, state); }

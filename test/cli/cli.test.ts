@@ -1,0 +1,93 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+
+const root = new URL("../..", import.meta.url).pathname;
+const main = join(root, "dist/ts/cli/main.js");
+const cut = join(root, "test/traces/vtd_mixed_cut.merged.csv.gz");
+const run = (args: string[], input?: Buffer) => spawnSync(process.execPath, [main, ...args], { encoding: "utf8", input, env: { ...process.env, NO_COLOR: "1" } });
+
+describe("ioasid replay", () => {
+	it("prints a table without colour, and no bar, away from a terminal", () => {
+		const { status, stdout, stderr } = run(["replay", cut]);
+		expect(status).toBe(0);
+		expect(stderr).toBe("");
+		expect(stdout).toContain("0000:00:01.0");
+		expect(stdout).toContain("61,806 DMAs of 100,000 events: all matched");
+		expect(stdout).not.toContain("\u001b");
+	});
+
+	it("prints one JSON object, from standard input too", () => {
+		const { status, stdout } = run(["replay", "-", "--json", "--iotlb", "qemu-7.2"], readFileSync(cut));
+		expect(status).toBe(0);
+		const summary = JSON.parse(stdout);
+		expect(summary).toMatchObject({ version: 1, events: 100_000, damagedLines: 0, recorded: { disagree: 0 } });
+		for (const key of ["dma", "iotlb", "faults", "perDevice", "seconds", "eventsPerSecond", "importSeconds"]) expect(summary).toHaveProperty(key);
+	});
+
+	it("names the place of a damaged line, and stops there with --strict", () => {
+		const dir = mkdtempSync(join(tmpdir(), "ioasid-"));
+		const lines = gunzipSync(readFileSync(cut)).toString("latin1").split("\n").slice(0, 400);
+		lines[200] = lines[200].replace(/0x[0-9a-f]+/, "0xzz");
+		const damaged = join(dir, "damaged.csv");
+		writeFileSync(damaged, lines.join("\n"));
+		const lenient = run(["replay", damaged, "--json"]);
+		expect(lenient.status).toBe(0);
+		expect(JSON.parse(lenient.stdout).damagedLines).toBe(1);
+		expect(lenient.stderr).toContain("damaged.csv:201");
+		const strict = run(["replay", damaged, "--strict"]);
+		expect(strict.status).toBe(1);
+		expect(strict.stderr).toContain("damaged.csv:201");
+	});
+
+	it("reads what is left of a cut gzip file, and says so", () => {
+		const dir = mkdtempSync(join(tmpdir(), "ioasid-"));
+		const bytes = readFileSync(cut);
+		const half = join(dir, "half.csv.gz");
+		writeFileSync(half, bytes.subarray(0, bytes.length >> 1));
+		const { status, stdout, stderr } = run(["replay", half, "--json"]);
+		expect(status).toBe(0);
+		expect(JSON.parse(stdout).dma.matched).toBeGreaterThan(1000);
+		expect(stderr).toContain("half.csv.gz");
+	});
+
+	it.each([
+		[["replay", "--no-such-option", cut]],
+		[["replay", join(root, "no-such-file")]],
+		[["replay", cut, "--iotlb", "3x4"]],
+		[["replay", cut, "--iotlb", "lots"]],
+		[["replay", cut, "--limit", "-3"]],
+		[["replay", cut, "--device", "0000:09:00.0"]],
+		[["replay", join(root, "package.json")]],
+		[["info", join(root, "no-such-file")]],
+	])("refuses %j with one line and exit 2", (args) => {
+		const { status, stdout, stderr } = run(args);
+		expect(status).toBe(2);
+		expect(stdout).toBe("");
+		expect(stderr.trim().split("\n")).toHaveLength(1);
+	});
+
+	it("does not mind a reader that goes away", async () => {
+		const child = spawn(process.execPath, [main, "replay", cut], { stdio: ["ignore", "pipe", "pipe"] });
+		child.stdout.destroy();
+		let errors = "";
+		child.stderr.on("data", (data) => {
+			errors += data;
+		});
+		const code = await new Promise((resume) => child.on("close", resume));
+		expect(code).toBe(0);
+		expect(errors).toBe("");
+	});
+});
+
+describe("ioasid info", () => {
+	it("tells what a file holds", () => {
+		const { status, stdout } = run(["info", cut]);
+		expect(status).toBe(0);
+		expect(stdout).toContain("100,000 events: 61,806 dma");
+		expect(stdout).toContain("0000:00:1f.2");
+	});
+});

@@ -19,10 +19,11 @@ export class Route {
   tag: u64;
   extra: u64; // the device file's own
   outputLimit: u64; // bypass: first address that is refused, 0 = none
+  secondTag: u64; // nested: tag of second-stage walk-cache entries
   // two geometries of GEOMETRY_BYTES follow
 }
 
-const FIRST: usize = 64;
+const FIRST: usize = 64; // Route is 64 bytes at most
 
 @inline
 export function firstStage(route: Route): Geometry {

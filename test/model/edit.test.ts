@@ -160,7 +160,7 @@ describe("map and unmap", () => {
 
 	it("leave the table as it was when frames run out", () => {
 		const random = new Random(7);
-		const engine = Engine.create({ tables: { frames: 7 } });
+		const engine = Engine.create({ tables: { frames: 4 } });
 		const table = engine.createTable({ format: "vtd-second", levels: 3 });
 		const window = 3 * 512;
 		const model = new Model();
@@ -186,7 +186,7 @@ describe("map and unmap", () => {
 			}
 			for (const page of [one.first - 1, one.first, one.first + one.count - 1, one.first + one.count]) if (page < window) check(table, model, page);
 		}
-		expect(refused).toBeGreaterThan(50);
+		expect(refused).toBeGreaterThan(200);
 		expect(table.mapped).toBe(bytes(model.mapped));
 		table.unmap(iovaOf(0), bytes(window));
 		expect(engine.framesUsed).toBe(1);

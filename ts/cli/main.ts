@@ -12,7 +12,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	throw error;
 });
 
-const program = new Command("ioasid").description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
+const program = new Command("ioasid").version("0.1.0").description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
 
 /** One line for each command. */
 for (const command of [replayCommand, infoCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));

@@ -1,6 +1,6 @@
 // Invalidation as decoded requests. Raw descriptors of an architecture's queue are decoded to these by its own file.
 import { Cache, dropEntry, Entry, invalidateAll, invalidateLow8, invalidateRange, invalidateTagged } from "./cache/assoc";
-import { makeTag, TAG_DOMAIN_MASK, TAG_EXACT, TAG_SECOND, TAG_SPACE_MASK, TAG_VALID } from "./cache/tag";
+import { deviceAddress, makeTag, TAG_DOMAIN_MASK, TAG_EXACT, TAG_SECOND, TAG_SPACE_MASK, TAG_VALID } from "./cache/tag";
 import { Route } from "./device/route";
 import {
   CACHE_CONTEXT,
@@ -91,7 +91,7 @@ export function invalidate(
       const c = cacheAt(pointer);
       if (scope == INV_GLOBAL) invalidateAll(c);
       else if (scope == INV_DOMAIN) dropRoutes(c, domain);
-      else if (scope == INV_DEVICE) invalidateRange(c, TAG_VALID, TAG_EXACT, <u64>rid << 12, <u64>rid << 12);
+      else if (scope == INV_DEVICE) invalidateRange(c, TAG_VALID, TAG_EXACT, deviceAddress(rid), deviceAddress(rid));
     }
   }
   if (caches & INV_CACHE_PASID) {

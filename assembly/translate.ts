@@ -1,7 +1,7 @@
 // One request: route (cached or decoded), IOTLB, walk, fill, result record. No allocation, and no callback unless a
 // region of the memory is the host's.
 import { Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
-import { globalOf, TAG_VALID, withSource } from "./cache/tag";
+import { deviceAddress, globalOf, TAG_VALID, withSource } from "./cache/tag";
 import { DECODED, DeviceTables } from "./device/contract";
 import { Route, ROUTE_QUIET } from "./device/route";
 import { nextSlot } from "./fault";
@@ -79,7 +79,7 @@ function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, resu
   const d = changetype<D>(0);
   const p = priv(unit);
   const pointer = cachePointer(unit, CACHE_CONTEXT);
-  const key = keyOf(<u64>rid << 12, 12);
+  const key = keyOf(deviceAddress(rid), 12);
   if (pointer != 0) {
     const c = cacheAt(pointer);
     const entry = find(c, key, TAG_VALID);

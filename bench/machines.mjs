@@ -23,12 +23,12 @@ export function generator(seed) {
  */
 export function machines(pages, devices) {
 	const perDevice = pages / devices;
-	const engine = Engine.create({ tables: { frames: Math.ceil(pages / 256) + devices * 4 + 64, count: devices }, batch: BATCH, units: [{ architecture: "vtd", iotlb: { sets: 512, ways: 4 }, contextCache: { sets: 32, ways: 4 } }] });
+	const engine = Engine.create({ tables: { frames: Math.ceil(pages / 256) + devices * 4 + 64, count: devices }, batch: BATCH, units: [{ architecture: "vtd", iotlb: { sets: 1024, ways: 4 }, contextCache: { sets: 64, ways: 4 } }] });
 	const [unit] = engine.units;
-	const js = new JsUnit(2048);
+	const js = new JsUnit(4096);
 	const random = generator(20261101);
 	for (let device = 0; device < devices; device++) {
-		const rid = device << 3;
+		const rid = 0x100 + device; // virtual functions
 		const table = engine.createTable({ format: "vtd-second", levels: 4 });
 		unit.setRoute(rid, { type: "second-stage", domain: device + 1, table });
 		js.device(rid, device + 1);
@@ -43,7 +43,7 @@ export function machines(pages, devices) {
 	const rid = new Uint32Array(BATCH);
 	const columns = unit.batchBuffers();
 	for (let i = 0; i < BATCH; i++) {
-		rid[i] = random(devices) << 3;
+		rid[i] = 0x100 + random(devices);
 		iova[i] = random(perDevice) * 4096 + random(4096);
 		columns.iova[i] = BigInt(iova[i]);
 		columns.rid[i] = rid[i];

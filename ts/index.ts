@@ -1,8 +1,11 @@
 /**
- * `ioasid`: an IOMMU to embed. The hardware (`Engine`), and replay of recorded DMA traces (`replay`).
+ * `ioasid`: an IOMMU to embed. The hardware (`Engine`), address spaces and routes (`Machine`), and replay of recorded DMA traces (`replay`).
  * @module
  */
+export * from "./core/index.ts";
+export { drivers } from "./driver/index.ts";
 export * from "./engine/index.ts";
+export { driversOf } from "./iommu/index.ts";
 export { ReplayError, type ReplayErrorCode } from "./replay/errors.ts";
 export { type ImportOptions, importTrace } from "./replay/importers/import.ts";
 export type { HardwareOptions, IotlbChoice } from "./replay/machine.ts";

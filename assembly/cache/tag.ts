@@ -32,3 +32,9 @@ export function withSource(tag: u64, rid: u32): u64 {
 export function globalOf(tag: u64): u64 {
   return (tag & ~(<u64>0xf_ffff << 16)) | TAG_GLOBAL;
 }
+
+/** Address that the context cache files a requester under: functions last, since most devices have function 0 alone. */
+@inline
+export function deviceAddress(rid: u32): u64 {
+  return <u64>rotr<u32>(rid, 3) << 12;
+}

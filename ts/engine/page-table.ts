@@ -161,6 +161,15 @@ export class PageTable {
 		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
 	}
 
+	/** Unmap everything; the root stays where it is. */
+	clear(): void {
+		this.unmap(0n, 1n << BigInt(this.inputBits));
+	}
+
+	private get inputBits(): number {
+		return this.views.data().getUint32(this.record + GEOMETRY_INPUT_BITS, true);
+	}
+
 	private range(operation: string, first: bigint, size: bigint): void {
 		if (first < 0n || size <= 0n || first + size > 1n << 64n) {
 			throw new EngineError("OutOfRange", "addresses must be 0 to 2^64 - 1, size at least 1", { operation, first, last: first + size - 1n });

@@ -1,4 +1,7 @@
-import { type CacheConfig, Engine, type EventRun, type PageTable, type UnitConfig } from "../engine/index.ts";
+import { type Device, type Loan, Machine, type Space } from "../core/index.ts";
+import { drivers } from "../driver/index.ts";
+import { type CacheConfig, Engine, type EventRun, type UnitConfig } from "../engine/index.ts";
+import { driversOf } from "../iommu/index.ts";
 import { Kind, type Trace } from "./trace.ts";
 
 export type IotlbChoice = CacheConfig | "qemu-7.2" | "qemu-10";
@@ -53,7 +56,7 @@ function framesFor(trace: Trace): number {
 
 /**
  * Set up devices and spaces as the trace recorded them: one space for each domain (devices of one domain share its
- * table), one for each device whose domain nobody said.
+ * table), one for each device whose domain nobody said. Each space is then lent to the engine.
  */
 export function setUpMachine(trace: Trace, options: HardwareOptions): ReplayMachine {
 	const { devices } = trace;
@@ -62,28 +65,32 @@ export function setUpMachine(trace: Trace, options: HardwareOptions): ReplayMach
 		tables: { frames: framesFor(trace), count: Math.max(1, devices.length) },
 		run: { events: CHUNK, devices: Math.max(1, devices.length) },
 	});
-	const [unit] = engine.units;
-	const byDomain = new Map<number, PageTable>();
-	const used = new Set(devices.map((device) => device.domain));
-	let next = 1;
-	const tables = devices.map((device) => {
-		const known = device.domain === null ? undefined : byDomain.get(device.domain);
-		const table = known ?? engine.createTable({ format: "vtd-second", levels: device.levels ?? 4 });
-		let domain = device.domain;
-		if (domain === null) {
-			while (used.has(next)) next++;
-			domain = next;
-			used.add(domain);
-		}
-		byDomain.set(domain, table);
-		unit.setRoute(device.rid, { type: "second-stage", domain, table });
-		return table;
-	});
+	const machine = new Machine(engine, driversOf(engine));
+	const spaces = new Map<number, Space>();
+	const made: Device[] = [];
+	const seats: Space[] = [];
+	// devices of known domains first, so that the others are given what is left
+	const order = devices.map((_, i) => i).sort((a, b) => Number(devices[a].domain === null) - Number(devices[b].domain === null));
+	for (const i of order) {
+		const { segment, rid, domain, levels } = devices[i];
+		const device = machine.addDevice({ segment, rid, driver: drivers["vfio-pci"] });
+		const space = (domain === null ? undefined : spaces.get(domain)) ?? machine.createSpace();
+		if (domain !== null) spaces.set(domain, space);
+		machine.attach(device, space, { ...(domain === null ? {} : { domain }), ...(levels === null ? {} : { levels }) });
+		made[i] = device;
+		seats[i] = space;
+	}
+	const loans = new Map<Space, Loan>();
+	for (const space of seats) if (!loans.has(space)) loans.set(space, space.lend());
 	return {
 		run: engine.createRun(
-			unit,
-			devices.map((device, i) => ({ rid: device.rid, table: tables[i] })),
+			engine.units[0],
+			devices.map(({ rid }, i) => ({ rid, table: loans.get(seats[i])?.table ?? null })),
 		),
-		dispose: () => engine.dispose(),
+		dispose() {
+			for (const [space, loan] of loans) space.takeBack(loan);
+			for (const device of made) machine.detach(device);
+			engine.dispose();
+		},
 	};
 }

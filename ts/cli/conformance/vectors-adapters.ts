@@ -1,6 +1,6 @@
 /** How the vectors of each architecture name a unit's registers and its requesters: one line in ADAPTERS for each. */
 import type { UnitConfig } from "../../engine/index.ts";
-import type { VectorCase, VectorRequest } from "./vectors.ts";
+import type { VectorCase, VectorRequest } from "./vectors-shape.ts";
 
 export interface Adapter {
 	/** the unit that a case describes */

@@ -42,18 +42,8 @@ function progressBar(): { update: (progress: ReplayProgress) => void; stop: () =
 	};
 }
 
-interface Flags {
-	json?: boolean;
-	iotlb?: IotlbChoice;
-	walkCache: boolean;
-	contextCache: boolean;
-	ignoreInvalidations?: boolean;
-	device?: string;
-	from?: number;
-	to?: number;
-	limit?: number;
-	strict?: boolean;
-}
+/** Long options are named as the library's. */
+type Flags = ReplayOptions & { json?: boolean };
 
 export const replayCommand = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
@@ -71,25 +61,15 @@ export const replayCommand = new Command("replay")
 	.action(async (files: string[], flags: Flags) => {
 		const bar = progressBar();
 		const damage: string[] = [];
-		const options: ReplayOptions = {
-			walkCache: flags.walkCache,
-			contextCache: flags.contextCache,
-			onProgress: bar.update,
-			onDamage: (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`),
-		};
-		if (flags.iotlb !== undefined) options.iotlb = flags.iotlb;
-		if (flags.ignoreInvalidations) options.ignoreInvalidations = true;
-		if (flags.device !== undefined) options.device = flags.device;
-		if (flags.from !== undefined) options.from = flags.from;
-		if (flags.to !== undefined) options.to = flags.to;
-		if (flags.limit !== undefined) options.limit = flags.limit;
-		if (flags.strict) options.strict = true;
+		const { json, ...options } = flags;
+		options.onProgress = bar.update;
+		options.onDamage = (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`);
 		try {
 			const summary = await replay(files, options);
 			bar.stop();
 			for (const line of damage.slice(0, 10)) console.error(line);
 			if (summary.damagedLines > 0) console.error(`${summary.damagedLines} damaged lines`);
-			console.log(flags.json ? JSON.stringify(summary) : renderSummary(summary));
+			console.log(json ? JSON.stringify(summary) : renderSummary(summary));
 		} finally {
 			bar.stop();
 		}

@@ -1,6 +1,6 @@
 // One request: route (cached or decoded), IOTLB, walk, fill, result record. No allocation, and no callback unless a
 // region of the memory is the host's.
-import { Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
+import { Cache, Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
 import { deviceAddress, globalOf, TAG_VALID, withSource } from "./cache/tag";
 import { DECODED, DeviceTables } from "./device/contract";
 import { Route, ROUTE_QUIET } from "./device/route";
@@ -188,7 +188,75 @@ function describe(result: usize, walk: Walk): void {
   store<u32>(result, 0, RESULT_GROUP);
 }
 
-/** Translate one request; STATUS_*, and the whole answer in the result record. */
+/** Route of a requester that is not the last one, remembered for the next request; 0 after its fault was reported. */
+function findRoute<D extends DeviceTables>(
+  m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, key: u64, result: usize,
+): usize {
+  const p = priv(unit);
+  const walk = walkOf(unit, 0);
+  walk.outcome = OUTCOME_TRANSLATED;
+  walk.references = 0;
+  walk.stage = STAGE_TABLES;
+  walk.level = 0;
+  walk.entry = 0;
+  walk.entryAddress = 0;
+  walk.address = address;
+  const found = routeOf<D>(m, unit, rid, pasid, result);
+  if (found == 0) {
+    const code = load<u32>(result, RESULT_FAULT);
+    const quiet = load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
+    describe(result, walk);
+    fail<D>(unit, rid, pasid, address, access, code, quiet, result);
+    return 0;
+  }
+  p.lastKey = key;
+  // a route in its cache's own memory stays put until something is evicted or invalidated, which forgets it
+  p.lastRoute = found == p.scratchDevice || found == p.scratchRoute || cachePointer(unit, CACHE_CONTEXT) == 0 ? 0 : <u32>found;
+  return found;
+}
+
+/** A request that ends before any walk: refused by its route, or passed through. */
+function withoutWalk<D extends DeviceTables>(
+  unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, refused: u32, result: usize,
+): u32 {
+  const route = changetype<Route>(found);
+  const code = refused != DECODED ? refused : changetype<D>(0).refuseOutput(unit, route, address, access);
+  if (code == DECODED) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+  const walk = walkOf(unit, 0);
+  walk.references = 0;
+  describe(result, walk);
+  return fail<D>(unit, rid, pasid, address, access, code, (route.flags & ROUTE_QUIET) != 0, result);
+}
+
+/** A request that the IOTLB did not answer: walk, and fill `pointer` unless it is null. */
+function walked<D extends DeviceTables>(
+  m: Engine, unit: usize, found: usize, tag: u64, pointer: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
+): u32 {
+  const d = changetype<D>(0);
+  const route = changetype<Route>(found);
+  const walk = walkOf(unit, 0);
+  walk.references = 0;
+  const outcome = walkRoute(m, unit, found, tag, address, access, 0);
+  const code = outcome != OUTCOME_TRANSLATED ? d.code(unit, route, walk, access) : d.refuseOutput(unit, route, walk.pa, access);
+  if (code != DECODED) {
+    describe(result, walk);
+    return fail<D>(unit, rid, pasid, address, access, code, (route.flags & ROUTE_QUIET) != 0, result);
+  }
+  if (pointer != 0) fill(unit, pointer, tag, address, walk);
+  return succeed(result, walk.pa, walk.lg2, seenBy(walk.permissions, access), HIT_NONE, walk.references, walk.attributes);
+}
+
+/** IOTLB entry that answers, 0 when none does. */
+@inline
+function cachedAnswer(c: Cache, address: u64, tag: u64): usize {
+  const entry = findAddress(c, address, tag);
+  return entry == 0 && c.globals != 0 ? findAddress(c, address, globalOf(tag)) : entry;
+}
+
+/**
+ * Translate one request; STATUS_*, and the whole answer in the result record. What a known requester's IOTLB hit needs
+ * stands here, to be inlined into the loops; everything else is a call away.
+ */
 @inline
 export function translateWith<D extends DeviceTables>(
   m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
@@ -203,55 +271,25 @@ export function translateWith<D extends DeviceTables>(
     store<u64>(result, address, RESULT_PA);
     return status;
   }
-  const walk = walkOf(unit, 0);
-  let found: usize;
   const key = <u64>rid | (<u64>pasid << 32);
-  if (p.lastRoute != 0 && p.lastKey == key) {
-    found = p.lastRoute;
+  let found = <usize>p.lastRoute;
+  if (found != 0 && p.lastKey == key) {
     cacheAt(cachePointer(unit, CACHE_CONTEXT)).hits += 1;
     if (p.lastCache == CACHE_PASID) cacheAt(cachePointer(unit, CACHE_PASID)).hits += 1;
   } else {
-    walk.outcome = OUTCOME_TRANSLATED;
-    walk.references = 0;
-    walk.stage = STAGE_TABLES;
-    walk.level = 0;
-    walk.entry = 0;
-    walk.entryAddress = 0;
-    walk.address = address;
-    found = routeOf<D>(m, unit, rid, pasid, result);
-    if (found == 0) {
-      const code = load<u32>(result, RESULT_FAULT);
-      const quiet = load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
-      describe(result, walk);
-      return fail<D>(unit, rid, pasid, address, access, code, quiet, result);
-    }
-    p.lastKey = key;
-    // a route in its cache's own memory stays put until something is evicted or invalidated, which forgets it
-    p.lastRoute = found == p.scratchDevice || found == p.scratchRoute || cachePointer(unit, CACHE_CONTEXT) == 0 ? 0 : <u32>found;
+    found = findRoute<D>(m, unit, rid, pasid, address, access, key, result);
+    if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
   const refused = d.refuse(unit, route, pasid, address, access);
-  if (refused != DECODED) {
-    walk.references = 0;
-    describe(result, walk);
-    return fail<D>(unit, rid, pasid, address, access, refused, (route.flags & ROUTE_QUIET) != 0, result);
+  if (refused != DECODED || route.type == ROUTE_BYPASS) {
+    return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
   }
-  if (route.type == ROUTE_BYPASS) {
-    const outputCode = d.refuseOutput(unit, route, address, access);
-    if (outputCode != DECODED) {
-      walk.references = 0;
-      describe(result, walk);
-      return fail<D>(unit, rid, pasid, address, access, outputCode, (route.flags & ROUTE_QUIET) != 0, result);
-    }
-    return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
-  }
-
   const tag = p.flags & UNIT_SOURCE_TAG ? withSource(route.tag, rid) : route.tag;
   const pointer = cachePointer(unit, CACHE_IOTLB);
   if (pointer != 0) {
     const c = cacheAt(pointer);
-    let entry = findAddress(c, address, tag);
-    if (entry == 0 && c.globals != 0) entry = findAddress(c, address, globalOf(tag));
+    const entry = cachedAnswer(c, address, tag);
     if (entry != 0) {
       const e = changetype<Entry>(entry);
       const lg2: u32 = 12 + <u32>(e.key & 63);
@@ -264,21 +302,7 @@ export function translateWith<D extends DeviceTables>(
     }
     c.misses += 1;
   }
-
-  walk.references = 0;
-  const outcome = walkRoute(m, unit, found, tag, address, access, 0);
-  if (outcome != OUTCOME_TRANSLATED) {
-    const code = d.code(unit, route, walk, access);
-    describe(result, walk);
-    return fail<D>(unit, rid, pasid, address, access, code, (route.flags & ROUTE_QUIET) != 0, result);
-  }
-  const outputCode = d.refuseOutput(unit, route, walk.pa, access);
-  if (outputCode != DECODED) {
-    describe(result, walk);
-    return fail<D>(unit, rid, pasid, address, access, outputCode, (route.flags & ROUTE_QUIET) != 0, result);
-  }
-  if (pointer != 0) fill(unit, pointer, tag, address, walk);
-  return succeed(result, walk.pa, walk.lg2, seenBy(walk.permissions, access), HIT_NONE, walk.references, walk.attributes);
+  return walked<D>(m, unit, found, tag, pointer, rid, pasid, address, access, result);
 }
 
 /** Put a walk's answer into the IOTLB, over an entry of the same page when one is there. */

@@ -6,39 +6,7 @@
 import { Engine, type RegionConfig, type Translation, type Unit } from "../../engine/index.ts";
 import type { FileShape, Verdict } from "./contract.ts";
 import { ADAPTERS } from "./vectors-adapters.ts";
-
-export type VectorNumber = string | number;
-
-export interface VectorRequest {
-	rid?: number;
-	device_id?: number;
-	pasid?: number | null;
-	process_id?: number | null;
-	priv?: boolean;
-	iova: VectorNumber;
-	length?: number;
-	access: "r" | "w" | "x";
-	/** QEMU files; absent where everything in `expect` is enforced */
-	enforce?: string;
-	code_alternatives?: number[];
-	expect: { status: string; pa?: VectorNumber; code?: number; cause?: number; name?: string; quirk?: unknown };
-	/** entries that hardware wrote: address, bytes */
-	pte_after?: Array<[VectorNumber, string]>;
-}
-
-export interface VectorCase {
-	id: string;
-	memory: Array<[VectorNumber, string]>;
-	registers?: Record<string, VectorNumber>;
-	space?: { haw?: number } | null;
-	requests: VectorRequest[];
-}
-
-interface VectorFile {
-	arch: string;
-	ram?: Array<[VectorNumber, VectorNumber]>;
-	cases: VectorCase[];
-}
+import type { VectorCase, VectorFile, VectorNumber, VectorRequest } from "./vectors-shape.ts";
 
 const PAGE = 4096n;
 /** frames of the engine's own tables, of which vectors need none: out of every image's way */

@@ -1,6 +1,7 @@
 // Units by architecture: one line for each architecture in each function.
+import { Amdvi } from "./device/amdvi";
 import { setVtdRoute, Vtd } from "./device/vtd";
-import { ARCH_VTD, EDIT_FORMAT, STATUS_FAULT } from "./layout";
+import { ARCH_AMDVI, ARCH_VTD, EDIT_FORMAT, STATUS_FAULT } from "./layout";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
 import { priv } from "./unit";
@@ -8,6 +9,7 @@ import { priv } from "./unit";
 export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize): u32 {
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return translateWith<Vtd>(m, unit, rid, pasid, address, access, result);
+  if (arch == ARCH_AMDVI) return translateWith<Amdvi>(m, unit, rid, pasid, address, access, result);
   return STATUS_FAULT;
 }
 

@@ -1,7 +1,9 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
+import { Amdvi } from "./device/amdvi";
 import { Vtd } from "./device/vtd";
 import { DeviceTables } from "./device/contract";
 import {
+  ARCH_AMDVI,
   ARCH_VTD,
   RESULT_FAULT,
   RESULT_HIT,
@@ -45,5 +47,6 @@ function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usiz
 export function translateBatch(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return batchWith<Vtd>(m, unit, columns, capacity, count);
+  if (arch == ARCH_AMDVI) return batchWith<Amdvi>(m, unit, columns, capacity, count);
   return count;
 }

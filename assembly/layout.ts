@@ -44,6 +44,7 @@ export const NO_PASID = 0xffffffff;
 
 // ---- architectures of an IOMMU unit
 export const ARCH_VTD = 1;
+export const ARCH_AMDVI = 3;
 
 // ---- registers of a unit, by architecture (what they hold: the device file)
 export const VTD_ROOT = 0;
@@ -51,12 +52,30 @@ export const VTD_CAP = 1;
 export const VTD_ECAP = 2;
 export const VTD_HAW = 3;
 export const VTD_STATUS = 4;
+export const AMDVI_DEVICE_TABLE = 0;
+export const AMDVI_CONTROL = 1;
+export const AMDVI_EXCLUSION_BASE = 2;
+export const AMDVI_EXCLUSION_LIMIT = 3;
+export const AMDVI_FEATURES = 4;
+export const AMDVI_ADDRESS_BITS = 5;
+export const AMDVI_SEGMENT = 6; // segments 1 to 7 of the device table
+export const AMDVI_REPORT = 13; // the engine's own: what the next event says
 
 // ---- page-table formats
 export const FORMAT_VTD_SECOND = 1;
 // flags of their geometries
 export const VTD_SECOND_SNOOP = 1; // ECAP_REG.SC: bit 11 of a leaf is SNP
 export const VTD_SECOND_TRANSIENT = 2; // ECAP_REG.DT: bit 62 of a leaf is TM
+export const FORMAT_AMD_V1 = 20;
+export const AMD_V1_READ = 1; // DTE.IR
+export const AMD_V1_WRITE = 2; // DTE.IW
+export const AMD_V1_ACCESSED = 4; // hardware sets A in every entry
+export const AMD_V1_DIRTY = 8; // and D in pages that are written
+export const FORMAT_AMD_V2 = 21;
+export const AMD_V2_NX = 1; // EFR.NXSup
+export const AMD_V2_US = 2; // EFR.USSup
+export const AMD_V2_ACCESSED = 4;
+export const AMD_V2_DIRTY = 8;
 
 // ---- what a route does
 export const ROUTE_BLOCKED = 0;

@@ -2,8 +2,8 @@
 // region of the memory is the host's.
 import { Cache, Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
 import { deviceAddress, globalOf, TAG_VALID, withSource } from "./cache/tag";
-import { DECODED, DeviceTables } from "./device/contract";
-import { Route, ROUTE_QUIET } from "./device/route";
+import { DECODED, DETOUR_BYPASS, DeviceTables } from "./device/contract";
+import { Route, ROUTE_QUIET, ROUTE_UNCACHED } from "./device/route";
 import { nextSlot } from "./fault";
 import {
   ACCESS_ANY,
@@ -135,7 +135,7 @@ function routeOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, pasid
     store<u32>(result, changetype<Route>(route).flags & ROUTE_QUIET ? RESULT_NOT_RECORDED : 0, RESULT_FLAGS);
     return 0;
   }
-  if (pointer == 0) return route;
+  if (pointer == 0 || changetype<Route>(route).flags & ROUTE_UNCACHED) return route;
   const c = cacheAt(pointer);
   const entry = insert(c, key, tag);
   const number = <u32>(entry - c.entries) / 32;
@@ -220,12 +220,13 @@ function withoutWalk<D extends DeviceTables>(
   unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, refused: u32, result: usize,
 ): u32 {
   const route = changetype<Route>(found);
-  const code = refused != DECODED ? refused : changetype<D>(0).refuseOutput(unit, route, address, access);
-  if (code == DECODED) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+  const d = changetype<D>(0);
+  const code = refused != DECODED ? refused : d.refuseOutput(unit, route, address, access);
+  if (code == DECODED) return succeed(result, address, 12, d.bypassPermissions(route), HIT_BYPASS, 0, 0);
   const walk = walkOf(unit, 0);
   walk.references = 0;
   describe(result, walk);
-  return fail<D>(unit, rid, pasid, address, access, code, (route.flags & ROUTE_QUIET) != 0, result);
+  return fail<D>(unit, rid, pasid, address, access, code, d.quiet(route, code), result);
 }
 
 /** A request that the IOTLB did not answer: walk, and fill `pointer` unless it is null. */
@@ -240,7 +241,7 @@ function walked<D extends DeviceTables>(
   const code = outcome != OUTCOME_TRANSLATED ? d.code(unit, route, walk, access) : d.refuseOutput(unit, route, walk.pa, access);
   if (code != DECODED) {
     describe(result, walk);
-    return fail<D>(unit, rid, pasid, address, access, code, (route.flags & ROUTE_QUIET) != 0, result);
+    return fail<D>(unit, rid, pasid, address, access, code, d.quiet(route, code), result);
   }
   if (pointer != 0) fill(unit, pointer, tag, address, walk);
   return succeed(result, walk.pa, walk.lg2, seenBy(walk.permissions, access), HIT_NONE, walk.references, walk.attributes);
@@ -264,6 +265,7 @@ export function translateWith<D extends DeviceTables>(
   const d = changetype<D>(0);
   const p = priv(unit);
   counters(unit).translations += 1;
+  access = d.effectiveAccess(pasid, access);
   const status = d.intercept(unit, rid, pasid, address, access);
   if (status != STATUS_TRANSLATED) {
     store<u32>(result, status, RESULT_STATUS);
@@ -281,6 +283,14 @@ export function translateWith<D extends DeviceTables>(
     if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
+  const detour = d.detour(unit, route, pasid, address, access);
+  if (detour != STATUS_TRANSLATED) {
+    if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+    store<u32>(result, detour, RESULT_STATUS);
+    store<u32>(result, 0, RESULT_FAULT);
+    store<u64>(result, address, RESULT_PA);
+    return detour;
+  }
   const refused = d.refuse(unit, route, pasid, address, access);
   if (refused != DECODED || route.type == ROUTE_BYPASS) {
     return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);

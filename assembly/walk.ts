@@ -30,6 +30,11 @@ import { cacheAt, cachePointer, countReference, Walk } from "./unit";
 /** Look without leaving a trace: no caches, no counters, no A or D update. */
 export const WALK_PEEK: u32 = 1;
 
+// paths of late walks in the scratch memory, one for each stage: {where u64, entry u64, table u64, level u32, state u32}
+const PATHS: usize = 2048;
+const STEP_BYTES: usize = 32;
+const PATH_BYTES: usize = 8 * STEP_BYTES;
+
 /** How a stage reaches its tables: straight (this class), or through stage 2 (nested.ts). */
 @unmanaged
 export class TableAccess {
@@ -123,6 +128,9 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
     }
   }
   const entryLg2 = f.entryLg2(g);
+  // a late walk keeps its path: at most 7 steps
+  const path = m.scratch + PATHS + <usize>stage * PATH_BYTES;
+  let steps: usize = 0;
   while (true) {
     const index = (address >> f.spanLg2(g, level)) & ((<u64>1 << f.indexBits(g, level)) - 1);
     const where = table + (index << entryLg2);
@@ -142,6 +150,18 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       if (kind == ENTRY_OUTPUT_SIZE) return end(walk, OUTCOME_OUTPUT_SIZE, level, entry);
       if (f.skipsNonZero(g, level, entry, address)) return end(walk, OUTCOME_NOT_PRESENT, level, entry);
       state = f.narrow(g, level, entry, state);
+      if (f.late(g)) {
+        const step = path + steps * STEP_BYTES;
+        steps += 1;
+        table = f.tableAddress(g, level, entry);
+        store<u64>(step, where);
+        store<u64>(step, entry, 8);
+        store<u64>(step, table, 16);
+        store<u32>(step, level, 24);
+        store<u32>(step, state, 28);
+        level = f.nextLevel(g, level, entry);
+        continue;
+      }
       if (f.tracks(g)) {
         const touched = f.touchTable(g, level, entry);
         if (touched != entry && !(mode & WALK_PEEK)) {
@@ -160,6 +180,19 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
     if (refused != OUTCOME_TRANSLATED) {
       walk.permissions = permissions;
       return end(walk, refused, level, entry);
+    }
+    if (f.late(g) && !(mode & WALK_PEEK)) {
+      for (let i: usize = 0; i < steps; i++) {
+        const step = path + i * STEP_BYTES;
+        const passed = load<u64>(step, 8);
+        const at = load<u32>(step, 24);
+        const touched = f.touchTable(g, at, passed);
+        if (touched != passed) {
+          const late = update<F, A>(m, unit, route, g, walk, load<u64>(step), at, passed, touched, mode);
+          if (late != OUTCOME_TRANSLATED) return late;
+        }
+        cacheTable<F>(unit, g, caches, tag, address, f.nextLevel(g, at, passed), load<u64>(step, 16), load<u32>(step, 28));
+      }
     }
     if (f.tracks(g)) {
       const touched = f.touchLeaf(g, level, entry, writing);

@@ -5,10 +5,13 @@
 import { Engine, entryPointer } from "../memory/physical";
 import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED } from "../layout";
 import { Walk, countReference } from "../unit";
-import { Route } from "./route";
+import { Route, ROUTE_QUIET } from "./route";
 
 /** Decode results that are no fault code. */
 export const DECODED: u32 = 0;
+
+/** Answer of `detour`: the address is not translated. */
+export const DETOUR_BYPASS: u32 = 16;
 
 /** A table word that could not be read: `m.refusal` says why. */
 @inline
@@ -35,6 +38,14 @@ export class DeviceTables {
   @inline effectivePasid(unit: usize, device: usize, pasid: u32): u32 { return pasid; }
   /** Decode a PASID-table entry into a route. DECODED or a fault code. */
   @inline decodePasid(m: Engine, unit: usize, device: usize, rid: u32, pasid: u32, route: Route): u32 { return DECODED; }
+  /** the access as the architecture sees it (privilege may need a PASID) */
+  @inline effectiveAccess(pasid: u32, access: u32): u32 { return access; }
+  /** after the tables, before any refusal: STATUS_INTERRUPT, DETOUR_BYPASS, or STATUS_TRANSLATED for neither */
+  @inline detour(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return STATUS_TRANSLATED; }
+  /** rights of a bypass, as ACCESS_* */
+  @inline bypassPermissions(route: Route): u32 { return 7; }
+  /** a fault of this route is raised but not recorded */
+  @inline quiet(route: Route, code: u32): bool { return (route.flags & ROUTE_QUIET) != 0; }
   /** fault code for a request that the route refuses before any walk, or DECODED */
   @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return DECODED; }
   /** fault code for an output address that may not be reached, or DECODED */

@@ -7,6 +7,7 @@ export const ROUTE_QUIET: u32 = 1; // faults are not recorded (FPD and its like)
 export const ROUTE_ATS: u32 = 2; // translation requests and translated requests are allowed
 export const ROUTE_PRI: u32 = 4;
 export const ROUTE_PRIVILEGED: u32 = 8; // supervisor requests are allowed
+export const ROUTE_UNCACHED: u32 = 16; // a refusal that the PASID cache does not keep
 
 @unmanaged @final
 export class Route {
@@ -28,7 +29,7 @@ const FIRST: usize = 64; // Route is 64 bytes at most
 @inline
 export function firstStage(route: Route): Geometry {
   if (offsetof<Route>() > FIRST) ERROR("Route");
-  if (FIRST + 3 * 64 > ROUTE_BYTES) ERROR("ROUTE_BYTES");
+  if (FIRST + 3 * 64 > <usize>ROUTE_BYTES) ERROR("ROUTE_BYTES");
   return changetype<Geometry>(changetype<usize>(route) + FIRST);
 }
 

@@ -84,6 +84,8 @@ export class PtFormat {
   // ---- accessed and dirty bits
   /** the walk looks at A and D bits at all */
   @inline tracks(g: Geometry): bool { return false; }
+  /** A and D are written, and tables cached, only when the whole walk has succeeded */
+  @inline late(g: Geometry): bool { return false; }
   /** table entry with its A bit set, or as it is */
   @inline touchTable(g: Geometry, level: u32, entry: u64): u64 { return entry; }
   /** leaf entry with the bits set that this access asks for, or as it is */

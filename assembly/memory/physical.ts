@@ -234,9 +234,9 @@ export function span(m: Engine, address: u64, writing: bool): usize {
   let pointer = sparsePage(m, address, writing);
   if (pointer == 0) {
     if (writing) return refuse(m, MEMORY_NO_PAGE);
-    // untouched pages read as zero: the second half of scratch is kept zero for this
+    // untouched pages read as zero: 1,920 bytes of scratch are kept zero for this
     pointer = m.scratch + 64;
-    store<u64>(m.scratch, min(min(rest, inPage), 2048), 8);
+    store<u64>(m.scratch, min(min(rest, inPage), 1920), 8);
     return pointer;
   }
   return pointer + <u32>(address & 0xfff);

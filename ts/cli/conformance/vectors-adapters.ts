@@ -29,4 +29,13 @@ const vtd: Adapter = {
 	requester: (request) => ({ rid: request.rid ?? 0 }),
 };
 
-export const ADAPTERS: Record<string, Adapter> = { vtd };
+const amdvi: Adapter = {
+	// CONTROL of the files is in words; IommuEn is what matters to a translation
+	unit: (item) => ({
+		architecture: "amdvi",
+		registers: { DEVTAB: register(item, "DEVTAB_BASE"), CONTROL: 1n, EFR: register(item, "EXT_FEATURES") },
+	}),
+	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined }),
+};
+
+export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi };

@@ -1,5 +1,5 @@
 // Units by architecture: one line for each architecture in each function.
-import { Amdvi } from "./device/amdvi";
+import { Amdvi, setAmdviRoute } from "./device/amdvi";
 import { setVtdRoute, Vtd } from "./device/vtd";
 import { ARCH_AMDVI, ARCH_VTD, EDIT_FORMAT, STATUS_FAULT } from "./layout";
 import { Engine } from "./memory/physical";
@@ -16,5 +16,6 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
 export function setRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, geometry: usize): u32 {
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, geometry);
+  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, geometry);
   return EDIT_FORMAT;
 }

@@ -79,7 +79,7 @@ function host(memory: SparseMemory): HostMemory {
 	};
 }
 
-test("random device entries, GCR3, guest and host tables agree with the reference: answer, event code, A and D", () => {
+test("random device entries, GCR3, guest and host tables agree with the reference: answer, event record, A and D", () => {
 	const statuses: Record<string, number> = {};
 	for (let seed = 1; seed <= 400; seed++) {
 		const left = machine(seed);
@@ -121,8 +121,13 @@ test("random device entries, GCR3, guest and host tables agree with the referenc
 			expect([got.status, got.fault, status === "fault" ? 0n : got.pa], name).toEqual([status, want.code, status === "fault" ? 0n : want.pa]);
 			if (want.status === "ok" && want.pageBytes < 1n << 60n) expect(BigInt(got.pageBytes), name).toBe(want.pageBytes);
 			expect(right.memory.writes.map((w) => [w.pa, w.value]), name).toEqual(left.memory.writes.map((w) => [w.pa, w.value]));
+			const record = unit.takeFault();
+			const expected = want.status === "fault" && want.reported ? (want.fields.record as bigint) : null;
+			const taken = record === null ? null : record.slice(0, 16).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+			if (taken !== null) statuses.recorded = (statuses.recorded ?? 0) + 1;
+			expect(taken?.toString(16), name).toBe(expected?.toString(16));
 		}
 	}
-	expect(Object.keys(statuses).sort()).toEqual(["bypass0", "fault1", "fault2", "fault4", "fault8", "interrupt0", "ok0"]);
+	expect(Object.keys(statuses).sort()).toEqual(["bypass0", "fault1", "fault2", "fault4", "fault8", "interrupt0", "ok0", "recorded"]);
 	expect(statuses.ok0).toBeGreaterThan(300);
 });

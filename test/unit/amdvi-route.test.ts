@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+import { Engine } from "../../ts/engine/index.ts";
+
+test("setRoute writes device table entries of AMD-Vi", () => {
+	const engine = Engine.create({ units: [{ architecture: "amdvi" }] });
+	const unit = engine.units[0];
+	for (const rid of [0x0008, 0xfff8]) {
+		unit.setRoute(rid, { type: "bypass", domain: 5 });
+		expect(unit.translate(rid, 0x1234n)).toMatchObject({ status: "translated", pa: 0x1234n, hit: "bypass" });
+		unit.setRoute(rid, { type: "blocked" });
+		unit.invalidate({ scope: "global" });
+		expect(unit.translate(rid, 0x1234n)).toMatchObject({ status: "fault", fault: 2 });
+	}
+});

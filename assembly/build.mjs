@@ -1,5 +1,6 @@
-// Compiles every build of the engine and writes them as base64 into ts/engine/bytes.generated.ts, so that the package
-// needs no file access and no bundler configuration. The raw module goes to dist/ for `ioasid/engine.wasm`.
+// Compiles every build of the engine. The release build goes as base64 into ts/engine/bytes.generated.ts, so that the
+// package needs no file access and no bundler configuration; the raw modules go to dist/ for `ioasid/engine.wasm` and
+// `ioasid/engine.debug.wasm`.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
@@ -37,10 +38,6 @@ for (const target of Object.keys(builds)) {
 	}
 }
 
-const lines = ["// Written by assembly/build.mjs."];
-for (const [target, file] of Object.entries(builds)) {
-	const bytes = readFileSync(path(`build/${file}`));
-	lines.push(`export const ${target} = "${bytes.toString("base64")}";`);
-}
-writeFileSync(path("ts/engine/bytes.generated.ts"), `${lines.join("\n")}\n`);
-writeFileSync(path("dist/engine.wasm"), readFileSync(path("build/engine.wasm")));
+const release = readFileSync(path(`build/${builds.release}`)).toString("base64");
+writeFileSync(path("ts/engine/bytes.generated.ts"), `// Written by assembly/build.mjs.\nexport const release = "${release}";\n`);
+for (const file of Object.values(builds)) writeFileSync(path(`dist/${file}`), readFileSync(path(`build/${file}`)));

@@ -31,7 +31,7 @@ await check("publint", () => {
 
 await check("are the types wrong", () => {
 	// The raw module has no types: it is a file to fetch or to hand to a bundler.
-	run(bin("attw"), [tarball, "--profile", "esm-only", "--exclude-entrypoints", "./engine.wasm", "--format", "ascii", "--no-emoji"], directory);
+	run(bin("attw"), [tarball, "--profile", "esm-only", "--exclude-entrypoints", "./engine.wasm", "./engine.debug.wasm", "--format", "ascii", "--no-emoji"], directory);
 });
 
 const script = (name, text) => {

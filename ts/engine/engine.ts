@@ -1,7 +1,7 @@
 import { SCRATCH_BYTES, TABLE_BYTES, UNIT_PAGE_LOW8, UNIT_SOURCE_TAG } from "../../assembly/layout.ts";
 import { ARCHITECTURES } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
-import { type EngineBuild, type EngineExports, engineModule, instantiate } from "./instantiate.ts";
+import { type EngineExports, engineModule, instantiate } from "./instantiate.ts";
 import { PageTable, type PageTableConfig } from "./page-table.ts";
 import { HostRegions, PhysicalMemory } from "./physical-memory.ts";
 import { type EngineConfig, type EnginePlan, largestKnob, planEngine } from "./plan.ts";
@@ -12,9 +12,7 @@ import { Views } from "./views.ts";
 const PAGE = 65536;
 
 export interface EngineOptions {
-	/** the debug build keeps names; default release */
-	build?: EngineBuild;
-	/** the engine's code, compiled elsewhere (`engineModule()` of another thread, `ioasid/url`) */
+	/** the engine's code, compiled elsewhere: `engineModule()` of another thread, `ioasid/url`, `ioasid/engine.debug.wasm` (which keeps names) */
 	module?: WebAssembly.Module;
 }
 
@@ -55,7 +53,7 @@ export class Engine {
 		this.views = new Views(this.wasmMemory);
 		this.views.bytes().fill(0, this.base, this.base + plan.bytes);
 		const host = new HostRegions(this.wasmMemory);
-		const e = instantiate(options.module ?? engineModule(options.build), this.wasmMemory, host);
+		const e = instantiate(options.module ?? engineModule(), this.wasmMemory, host);
 		this.exports = e;
 		const at = (offset: number) => this.base + offset;
 		const context = at(plan.engine);

@@ -3,7 +3,7 @@ export { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 export { type CacheConfig, parseCacheConfig, type Replacement } from "./cache-config.ts";
 export { Engine, type EngineOptions } from "./engine.ts";
 export { EngineError, type EngineErrorCode, type EngineErrorContext } from "./errors.ts";
-export { type EngineBuild, engineModule } from "./instantiate.ts";
+export { engineModule } from "./instantiate.ts";
 export { PageTable, type PageTableConfig, type Permissions } from "./page-table.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";

@@ -1,8 +1,6 @@
 /** The only module that knows the loader, and where the engine's bytes come from. */
 import { type ASUtil, instantiateSync } from "@assemblyscript/loader";
-import { debug, release } from "./bytes.generated.ts";
-
-export type EngineBuild = "release" | "debug";
+import { release } from "./bytes.generated.ts";
 
 /** The engine's exports (assembly/index.ts); every number is an unsigned 32-bit word unless bigint. */
 export interface EngineExports extends Record<string, unknown> {
@@ -41,20 +39,17 @@ export interface HostImports {
 	hostWrite(region: number, addressLow: number, addressHigh: number, bytes: number, scratch: number): number;
 }
 
-const BYTES: Record<EngineBuild, string> = { release, debug };
-const compiled = new Map<EngineBuild, WebAssembly.Module>();
+let compiled: WebAssembly.Module | undefined;
 
 /** The engine's code, compiled once. Can be posted to workers and given to `Engine.create` there. */
-export function engineModule(build: EngineBuild = "release"): WebAssembly.Module {
-	let module = compiled.get(build);
-	if (module === undefined) {
-		const text = atob(BYTES[build]);
+export function engineModule(): WebAssembly.Module {
+	if (compiled === undefined) {
+		const text = atob(release);
 		const bytes = new Uint8Array(text.length);
 		for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-		module = new WebAssembly.Module(bytes);
-		compiled.set(build, module);
+		compiled = new WebAssembly.Module(bytes);
 	}
-	return module;
+	return compiled;
 }
 
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, host: HostImports): EngineExports {

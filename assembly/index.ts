@@ -8,7 +8,6 @@ import { takeFault } from "./fault";
 import * as formats from "./formats";
 import { invalidate as invalidateCaches } from "./invalidate";
 import { checkGeometry } from "./format/contract";
-import { allocate, release } from "./memory/frames";
 import { engine, forgetHit, span, storePhysical } from "./memory/physical";
 import { books, geometryOf } from "./table";
 import { cachePointer as cacheOf, forgetLast, priv, register, setCache, setRegister, walkOf } from "./unit";
@@ -112,14 +111,6 @@ export function sparsePagesUsed(context: usize): u32 {
 /** The n-th frame allocation from now is refused; 0 turns that off. */
 export function failFrame(context: usize, after: u32): void {
   engine(context).failAfter = after;
-}
-
-export function allocateFrames(context: usize, order: u32): u64 {
-  return allocate(engine(context), order);
-}
-
-export function releaseFrames(context: usize, low: u32, high: u32, order: u32): void {
-  release(engine(context), wide(low, high), order);
 }
 
 // ---- page tables

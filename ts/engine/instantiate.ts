@@ -17,8 +17,6 @@ export interface EngineExports extends Record<string, unknown> {
 	framesUsed(context: number): number;
 	sparsePagesUsed(context: number): number;
 	failFrame(context: number, after: number): void;
-	allocateFrames(context: number, order: number): bigint;
-	releaseFrames(context: number, low: number, high: number, order: number): void;
 	openTable(context: number, table: number): number;
 	closeTable(context: number, table: number): number;
 	mapPages(...words: number[]): number;

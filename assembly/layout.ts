@@ -30,7 +30,6 @@ export const INV_PASID_PAGE = 5;
 export const INV_CACHE_IOTLB = 1; // IOTLB and, unless INV_LEAF_ONLY, the paging-structure caches
 export const INV_CACHE_CONTEXT = 2;
 export const INV_CACHE_PASID = 4;
-export const INV_CACHE_DEVICE_TLB = 8;
 export const INV_LEAF_ONLY = 16; // paging-structure caches stay (VT-d invalidation hint)
 export const INV_TABLES_ONLY = 32; // the IOTLB stays: runs that ask what its invalidations cost
 
@@ -137,8 +136,7 @@ export const POLICY_CLEAR = 4; // the set empties itself before the insert that 
 export const CACHE_IOTLB = 0;
 export const CACHE_CONTEXT = 1;
 export const CACHE_PASID = 2;
-export const CACHE_STAGE2 = 3;
-export const CACHE_WALK_FIRST = 4; // + level of the table that the entry points to, 0 to 5
+export const CACHE_WALK_FIRST = 3; // + level of the table that the entry points to, 0 to 5
 export const CACHE_WALK_SECOND = CACHE_WALK_FIRST + 6;
 export const CACHE_KINDS = CACHE_WALK_SECOND + 6;
 

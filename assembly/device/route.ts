@@ -4,9 +4,6 @@ import { DEVICE_ENTRY_BYTES, ROUTE_BYTES } from "../layout";
 
 // ---- flags
 export const ROUTE_QUIET: u32 = 1; // faults are not recorded (FPD and its like)
-export const ROUTE_ATS: u32 = 2; // translation requests and translated requests are allowed
-export const ROUTE_PRI: u32 = 4;
-export const ROUTE_PRIVILEGED: u32 = 8; // supervisor requests are allowed
 export const ROUTE_UNCACHED: u32 = 16; // a refusal that the PASID cache does not keep
 
 @unmanaged @final
@@ -29,7 +26,7 @@ const FIRST: usize = 64; // Route is 64 bytes at most
 @inline
 export function firstStage(route: Route): Geometry {
   if (offsetof<Route>() > FIRST) ERROR("Route");
-  if (FIRST + 3 * 64 > <usize>ROUTE_BYTES) ERROR("ROUTE_BYTES");
+  if (FIRST + 2 * 64 > <usize>ROUTE_BYTES) ERROR("ROUTE_BYTES");
   return changetype<Geometry>(changetype<usize>(route) + FIRST);
 }
 
@@ -38,19 +35,10 @@ export function secondStage(route: Route): Geometry {
   return changetype<Geometry>(changetype<usize>(route) + FIRST + 64);
 }
 
-/** First-stage geometry of the upper half of the input range (TTBR1). */
-@inline
-export function upperHalf(route: Route): Geometry {
-  return changetype<Geometry>(changetype<usize>(route) + FIRST + 128);
-}
-
-/** A decoded device-table entry: the route of requests without PASID, then what its PASID table needs. */
-@unmanaged @final
-export class DeviceEntry {
-  // a Route of ROUTE_BYTES comes first
-}
-
-/** The device file's own words of a device entry: 8-byte slots, kept with the cached entry. */
+/**
+ * A device entry is the route of requests without PASID, then the device file's own words for its PASID table: 8-byte
+ * slots, kept with the cached entry.
+ */
 @inline
 export function entryWord(device: usize, index: u32): usize {
   if (DEVICE_ENTRY_BYTES < ROUTE_BYTES + 256) ERROR("DEVICE_ENTRY_BYTES");

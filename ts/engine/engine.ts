@@ -1,4 +1,4 @@
-import { SCRATCH_BYTES, TABLE_BYTES, UNIT_PAGE_LOW8, UNIT_SOURCE_TAG } from "../../assembly/layout.ts";
+import { TABLE_BYTES, UNIT_PAGE_LOW8, UNIT_SOURCE_TAG } from "../../assembly/layout.ts";
 import { ARCHITECTURES } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
 import { type EngineExports, engineModule, instantiate } from "./instantiate.ts";
@@ -107,7 +107,6 @@ export class Engine {
 			return made;
 		});
 		this.freeTables = Array.from({ length: plan.tableCount }, (_, i) => at(plan.tableRecords) + (plan.tableCount - 1 - i) * TABLE_BYTES);
-		if (SCRATCH_BYTES < 4096) throw new EngineError("BadConfig", "scratch is too small", { operation: "Engine.create" });
 	}
 
 	private check(operation: string): void {

@@ -166,6 +166,11 @@ export class PageTable {
 		this.unmap(0n, 1n << BigInt(this.inputBits));
 	}
 
+	/** Last address that the table takes. */
+	get inputLast(): bigint {
+		return (1n << BigInt(this.inputBits)) - 1n;
+	}
+
 	private get inputBits(): number {
 		return this.views.data().getUint32(this.record + GEOMETRY_INPUT_BITS, true);
 	}

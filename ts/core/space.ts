@@ -59,6 +59,8 @@ export class Space extends AddressSpace {
 		super(parent, options);
 		this.kind = options.memoryOnly ? "memory" : "kernel";
 		this.windowList = options.windows ? [] : null;
+		// what it keeps is pinned from the map on
+		if (options.memoryOnly) this.holds = 1;
 	}
 
 	/** @internal @throws CoreError Busy */

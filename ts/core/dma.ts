@@ -36,6 +36,8 @@ function faultKind(answer: DmaAnswer & { ok: false }, tagged: boolean, space: Ad
 export function translate(device: Device, pasid: number | null, address: bigint, access: "read" | "write", bringIn = true): DmaResult {
 	const { requester, iommu } = device;
 	const { space } = routedSpace(device, pasid);
+	// the guest said how many entries its table has; a format may reach further
+	if (pasid !== null && space instanceof PasidTableSpace && pasid >= space.entries) return { kind: "fault", fault: "pasid", code: 0 };
 	const routed = pasid === null ? requester.state.untagged : requester.state.pasids.get(pasid);
 	for (let tries = 0; ; tries++) {
 		const answer = iommu.translate(requester.rid, pasid, address, access);

@@ -31,6 +31,8 @@ export interface LoanReport {
 /** Told when addresses of a space that software has pinned go away. */
 export type AccessListener = (first: bigint, last: bigint) => void;
 
+const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
+
 interface Held {
 	table: IommuTable;
 	users: number;
@@ -276,8 +278,8 @@ export class Space extends AddressSpace {
 		this.refuseWhileLent("attach");
 		let held = this.tables.get(iommu);
 		if (held === undefined) {
-			const whole = () => this.resolve(0n, (1n << 64n) - 1n);
-			const table = iommu.createTable(whole, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
+			const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
+			const table = iommu.createTable(content, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
 			held = { table, users: 0 };
 			try {
 				if (this.tracking !== null) table.trackDirty(true, this.tracking.split);
@@ -356,6 +358,25 @@ export class Space extends AddressSpace {
 			for (const { address, size: bytes } of backing.source.extents(backing.offset + skip, size)) {
 				yield { iova, pa: address, size: bytes, permissions };
 				iova += bytes;
+			}
+		}
+	}
+
+	/** Runs of [first, last] as addresses of the space whose table on a unit is `base`: this one, or one above. @throws CoreError Unsupported */
+	private *resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
+		const own = this.tables.get(iommu)?.table === base;
+		if (!own && !(this.parent instanceof Space)) throw new CoreError("Unsupported", "it does not lie in the space of the second stage", { operation: "attach", object: this.name });
+		for (const area of this.areas.overlapping(first, last)) {
+			const { permissions, backing } = area;
+			const from = area.first > first ? area.first : first;
+			const to = area.last < last ? area.last : last;
+			if (own) yield { iova: from, pa: from, size: to - from + 1n, permissions };
+			else if (backing.kind === "parent" && this.parent instanceof Space) {
+				const start = backing.address + (from - area.first);
+				for (const run of this.parent.resolveIn(iommu, base, start, start + (to - from))) {
+					const both = { read: permissions.read && run.permissions.read, write: permissions.write && run.permissions.write };
+					if (both.read || both.write) yield { ...run, iova: from + (run.iova - start), permissions: both };
+				}
 			}
 		}
 	}

@@ -67,11 +67,12 @@ import {
 } from "./vtd-registers";
 import { WALKER_VTD_FIRST, WALKER_VTD_NESTED, WALKER_VTD_SECOND } from "./walkers";
 
-// ---- Route.bits; 0 in legacy mode
+// ---- Route.bits; 0: the second stage of legacy mode
 export const SCALABLE: u32 = 1;
 const HAS_FIRST: u32 = 2;
 const SUPERVISOR: u32 = 4; // SRE
 const EXECUTE: u32 = 8; // ERE
+export const LEGACY_PASS: u32 = 32; // passed through by legacy tables, or by a unit that is off
 export const RID_PRIVILEGED: u32 = 16; // RID_PRIV: requests without PASID are a supervisor's
 
 // ---- fault reasons (7.1.3)

@@ -45,6 +45,7 @@ import {
   decodeScalableDevice,
   decodeScalablePasid,
   RID_PRIVILEGED,
+  LEGACY_PASS,
   SCALABLE,
   scalableCode,
   scalablePasid,
@@ -85,6 +86,7 @@ export class Vtd extends DeviceTables {
     route.bits = 0;
     if (!(register(unit, VTD_STATUS) & STATUS_TES)) {
       route.type = ROUTE_BYPASS;
+      route.bits = LEGACY_PASS;
       route.outputLimit = 0;
       return DECODED;
     }
@@ -124,6 +126,7 @@ export class Vtd extends DeviceTables {
     route.space = 0;
     if (translation == 2) {
       route.type = ROUTE_BYPASS;
+      route.bits = LEGACY_PASS;
       route.outputLimit = <u64>1 << min(30 + 9 * width, maxGuestWidth(unit));
       return DECODED;
     }
@@ -151,13 +154,12 @@ export class Vtd extends DeviceTables {
     return decodeScalablePasid(m, unit, device, pasid, route);
   }
 
+  // legacy mode: a second stage without SSEE, to which privilege and execute requests are nothing
+  @inline plain(route: Route): bool { return route.bits == 0; }
   // 3.4.3: without PASID there is no execute request, and RID_PRIV of the context entry gives the privilege
-  @inline effectiveAccess(pasid: u32, access: u32): u32 {
-    if (pasid != NO_PASID) return access;
-    return (access & ~(ACCESS_PRIVILEGED | ACCESS_EXECUTE)) | (access & ACCESS_EXECUTE ? ACCESS_READ : 0);
-  }
   @inline routeAccess(route: Route, pasid: u32, access: u32): u32 {
-    return pasid == NO_PASID && (route.bits & RID_PRIVILEGED) != 0 ? access | ACCESS_PRIVILEGED : access;
+    if (pasid != NO_PASID) return access;
+    return (access & ~(ACCESS_PRIVILEGED | ACCESS_EXECUTE)) | (access & ACCESS_EXECUTE ? ACCESS_READ : 0) | (route.bits & RID_PRIVILEGED ? ACCESS_PRIVILEGED : 0);
   }
   @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 {
     return scalableRefusal(route, access);
@@ -166,12 +168,11 @@ export class Vtd extends DeviceTables {
   // pass-through is bounded: legacy by AW and MGAW (3.6), scalable by the host address width; 3.14: nothing may be
   // translated into the interrupt range
   @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 {
-    const scalable = (route.bits & SCALABLE) != 0;
-    if (route.type == ROUTE_BYPASS) {
-      if (route.outputLimit != 0 && pa >= route.outputLimit) return scalable ? SGN_4_BEYOND_HAW : BEYOND_WIDTH;
-      if (!scalable) return DECODED;
-    }
-    return pa >> 20 == 0xfee ? (scalable ? SGN_8_INTERRUPT : OUTPUT_INTERRUPT) : DECODED;
+    const interrupt = pa >> 20 == 0xfee;
+    if (route.bits == 0) return interrupt ? OUTPUT_INTERRUPT : DECODED;
+    const beyond = route.type == ROUTE_BYPASS && route.outputLimit != 0 && pa >= route.outputLimit;
+    if (route.bits & LEGACY_PASS) return beyond ? BEYOND_WIDTH : DECODED;
+    return beyond ? SGN_4_BEYOND_HAW : interrupt ? SGN_8_INTERRUPT : DECODED;
   }
 
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 {

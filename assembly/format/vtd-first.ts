@@ -12,7 +12,6 @@ import {
   ACCESS_PRIVILEGED,
   ACCESS_READ,
   ACCESS_WRITE,
-  OUTCOME_ADDRESS_SIZE,
   OUTCOME_NO_EXECUTE,
   OUTCOME_NO_USER,
   OUTCOME_NO_WRITE,
@@ -27,6 +26,7 @@ import {
   VTD_FIRST_WRITE_PROTECT,
 } from "../layout";
 import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
+import { canonicalInput, x86Part } from "./shared";
 
 // 9.7
 const PRESENT: u64 = 1;
@@ -43,10 +43,7 @@ const NO_EXECUTE: u64 = 1 << 63;
 @unmanaged @final
 export class VtdFirst extends PtFormat {
   // 3.6: bits 63:N-1 are all equal, N = 48 or 57
-  @inline outside(g: Geometry, address: u64): u32 {
-    const high = <i64>address >> (g.inputBits - 1);
-    return high != 0 && high != -1 ? OUTCOME_ADDRESS_SIZE : OUTCOME_TRANSLATED;
-  }
+  @inline outside(g: Geometry, address: u64): u32 { return canonicalInput(g, address); }
 
   @inline large(g: Geometry, level: u32, entry: u64): bool {
     return (level == 1 || (level == 2 && (g.leaves >> 30 & 1) != 0)) && (entry & PAGE_SIZE) != 0;
@@ -121,12 +118,8 @@ export class VtdFirst extends PtFormat {
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
     return address | PRESENT | USER | this.bits(g, permissions) | (level ? PAGE_SIZE : 0);
   }
-  // PAT moves from bit 12 to bit 7 in a page of 4 KiB
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 {
-    const kept = address | (leaf & ~(ADDRESS | PAGE_SIZE));
-    if (leafLevel == 0) return kept | (leaf & PAGE_SIZE);
-    const pat = leaf & 0x1000;
-    return kept | (level ? PAGE_SIZE | pat : pat >> 5);
+    return x86Part(level, leaf, leafLevel, address);
   }
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 {
     return (leaf & ~(WRITE | NO_EXECUTE)) | this.bits(g, permissions);

@@ -7,15 +7,9 @@
 // A, D (8, 9) and X (2) count where the PASID-table entry has SSADE and SSEE. TM (62) and SNP (11) are leaf bits, reserved in table entries, and in leaves too where the unit has no device-TLB
 // or no snoop control (ECAP_REG.DT, ECAP_REG.SC).
 import {
-  ACCESS_ANY,
   ACCESS_EXECUTE,
   ACCESS_READ,
   ACCESS_WRITE,
-  OUTCOME_ADDRESS_SIZE,
-  OUTCOME_NO_EXECUTE,
-  OUTCOME_NO_READ,
-  OUTCOME_NO_WRITE,
-  OUTCOME_TRANSLATED,
   PERM_PRIVILEGED_SHIFT,
   VTD_SECOND_EXECUTE,
   VTD_SECOND_SNOOP,
@@ -24,6 +18,7 @@ import {
   VTD_SECOND_UNSNOOPED,
 } from "../layout";
 import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
+import { narrowInput, refuseReadWrite } from "./shared";
 
 const READ: u64 = 1;
 const WRITE: u64 = 2;
@@ -38,9 +33,7 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 @unmanaged @final
 export class VtdSecond extends PtFormat {
   // 3.6: an address beyond the width of the tables (AGAW) is refused before the walk
-  @inline outside(g: Geometry, address: u64): u32 {
-    return g.inputBits < 64 && (address >> g.inputBits) != 0 ? OUTCOME_ADDRESS_SIZE : OUTCOME_TRANSLATED;
-  }
+  @inline outside(g: Geometry, address: u64): u32 { return narrowInput(g, address); }
 
   // 9.8: an entry is present when R or W is set; reserved bits count only in present entries
   @inline kind(g: Geometry, level: u32, entry: u64): u32 {
@@ -75,13 +68,7 @@ export class VtdSecond extends PtFormat {
     return state & (bits | (bits << PERM_PRIVILEGED_SHIFT));
   }
   @inline permissions(g: Geometry, level: u32, entry: u64, state: u32): u32 { return this.narrow(g, level, entry, state); }
-  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 {
-    if (access & ACCESS_ANY) return permissions & (ACCESS_READ | ACCESS_WRITE) ? OUTCOME_TRANSLATED : OUTCOME_NO_READ;
-    if (access & ACCESS_WRITE && !(permissions & ACCESS_WRITE)) return OUTCOME_NO_WRITE;
-    if (access & (ACCESS_READ | ACCESS_EXECUTE) && !(permissions & ACCESS_READ)) return OUTCOME_NO_READ;
-    if (access & ACCESS_EXECUTE && !(permissions & ACCESS_EXECUTE)) return OUTCOME_NO_EXECUTE;
-    return OUTCOME_TRANSLATED;
-  }
+  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 { return refuseReadWrite(permissions, access); }
 
   // 3.7.2: A in every entry that is used, D in a page that is written; an unsnooped walk writes nothing (7.1.3 SSS.5)
   @inline tracks(g: Geometry): bool { return (g.flags & VTD_SECOND_TRACKS) != 0; }

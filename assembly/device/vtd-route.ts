@@ -68,7 +68,7 @@ export function setVtdRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: 
   const two = changetype<Geometry>(second);
   if (type == ROUTE_FIRST || type == ROUTE_NESTED) {
     if (first == 0 || one.format != FORMAT_VTD_FIRST) return EDIT_FORMAT;
-    if (one.top == 4 && !(register(unit, VTD_CAP) & CAP_FS5LP)) return EDIT_FORMAT;
+    if (one.top != 3 && (one.top != 4 || (register(unit, VTD_CAP) & CAP_FS5LP) == 0)) return EDIT_FORMAT;
   }
   if (type == ROUTE_SECOND || type == ROUTE_NESTED) {
     if (second == 0 || two.format != FORMAT_VTD_SECOND || !knownWidth(unit, two.top - 1)) return EDIT_FORMAT;

@@ -17,6 +17,10 @@ import {
 	EDIT_NO_FRAME,
 	EDIT_OK,
 	FAULT_SLOT_BYTES,
+	GEOMETRY_FLAGS,
+	GEOMETRY_FORMAT,
+	GEOMETRY_ROOT,
+	GEOMETRY_TOP,
 	INV_CACHE_CONTEXT,
 	INV_CACHE_IOTLB,
 	INV_CACHE_PASID,
@@ -38,6 +42,8 @@ import {
 	RESULT_SIZE_LG2,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
+	ROUTE_FIRST,
+	ROUTE_NESTED,
 	ROUTE_SECOND,
 	STATUS_CROSSES,
 	STATUS_INTERRUPT,
@@ -49,8 +55,9 @@ import {
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
+import { FORMATS, type FormatName } from "./formats.ts";
 import type { EngineExports } from "./instantiate.ts";
-import type { PageTable } from "./page-table.ts";
+import { PageTable } from "./page-table.ts";
 import type { Views } from "./views.ts";
 
 /** `any` is legal when read or write is: for recorders that do not say. */
@@ -133,8 +140,20 @@ const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0,
 const low = (value: bigint) => Number(value & 0xffffffffn);
 const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
 
+/** A first-stage table that somebody else keeps, a guest say: where its root is, as the stage below it sees that. */
+export interface ForeignTable {
+	format: FormatName;
+	root: bigint;
+	levels: number;
+}
+
 /** What `Unit.setRoute` installs for a requester. */
-export type RouteConfig = { type: "blocked" } | { type: "bypass"; domain: number } | { type: "second-stage"; domain: number; table: PageTable };
+export type RouteConfig =
+	| { type: "blocked" }
+	| { type: "bypass"; domain: number }
+	| { type: "second-stage"; domain: number; table: PageTable }
+	| { type: "first-stage"; domain: number; table: PageTable | ForeignTable }
+	| { type: "nested"; domain: number; first: PageTable | ForeignTable; second: PageTable };
 
 /** One IOMMU unit of an engine. */
 export class Unit {
@@ -251,17 +270,34 @@ export class Unit {
 		return this.exports.batch(this.context, this.record, offset, capacity, count);
 	}
 
-	/** Write the device-table words of a requester's route. Cached entries stay until invalidated. @throws EngineError OutOfFrames */
-	setRoute(rid: number, route: RouteConfig): void {
-		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND };
+	/** Address of a geometry: a table's own, or one made for the call where translations leave their result. */
+	private geometry(table: PageTable | ForeignTable): number {
+		if (table instanceof PageTable) return table.record;
+		const view = this.views.data();
+		const format = FORMATS[table.format];
+		view.setBigUint64(this.result + GEOMETRY_ROOT, table.root, true);
+		view.setUint32(this.result + GEOMETRY_FORMAT, format.code, true);
+		view.setUint32(this.result + GEOMETRY_TOP, table.levels - 1, true);
+		view.setUint32(this.result + GEOMETRY_FLAGS, format.flags, true);
+		return this.result;
+	}
+
+	/**
+	 * Write the device-table words of a requester's route, or of the route of one of its PASIDs. Cached entries stay until
+	 * invalidated. VT-d: first stages, nested routes and PASIDs want scalable mode (RTADDR 11:10 = 01b).
+	 * @throws EngineError OutOfFrames, Unsupported when the unit (its mode, its capabilities) has no such route
+	 */
+	setRoute(rid: number, route: RouteConfig, pasid?: number): void {
+		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND, "first-stage": ROUTE_FIRST, nested: ROUTE_NESTED };
 		const domain = route.type === "blocked" ? 0 : route.domain;
-		const table = route.type === "second-stage" ? route.table.record : 0;
-		const code = this.exports.setRoute(this.context, this.record, rid, NO_PASID, types[route.type], domain, 0, table);
+		const first = route.type === "first-stage" ? this.geometry(route.table) : route.type === "nested" ? this.geometry(route.first) : 0;
+		const second = route.type === "second-stage" ? route.table.record : route.type === "nested" ? route.second.record : 0;
+		const code = this.exports.setRoute(this.context, this.record, rid, pasid ?? NO_PASID, types[route.type], domain, first, second);
 		if (code === EDIT_OK) return;
 		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
 			operation: "Unit.setRoute",
-			object: `unit ${this.index}, rid 0x${rid.toString(16)}`,
-			knob: "tables.frames",
+			object: `unit ${this.index}, rid 0x${rid.toString(16)}${pasid === undefined ? "" : `, pasid ${pasid}`}`,
+			...(code === EDIT_NO_FRAME ? { knob: "tables.frames" } : {}),
 		});
 	}
 

@@ -124,7 +124,10 @@ export class AmdV1 extends PtFormat {
   @inline makeTable(g: Geometry, level: u32, table: u64): u64 {
     return table | PRESENT | READ | WRITE | (<u64>level << 9);
   }
-  @inline buildable(g: Geometry): u64 { return (1 << 12) | (1 << 21) | (1 << 30) | (<u64>1 << 39) | (<u64>1 << 48); }
+  @inline buildable(g: Geometry): u64 {
+    const all = (1 << 12) | (1 << 21) | (1 << 30) | (<u64>1 << 39) | (<u64>1 << 48);
+    return all & ((<u64>2 << this.spanLg2(g, min(g.top, <u32>4))) - 1);
+  }
   @inline expressible(g: Geometry, permissions: u32): bool { return (permissions & (ACCESS_READ | ACCESS_WRITE)) != 0; }
   @inline bits(permissions: u32): u64 {
     return (permissions & ACCESS_READ ? READ : 0) | (permissions & ACCESS_WRITE ? WRITE : 0);

@@ -1,6 +1,6 @@
 /** Random map, unmap, protect, device writes and dirty harvests on tables of every format, against a plain map of pages. */
 import { describe, expect, it } from "vitest";
-import { Engine, EngineError, type FormatName, type PageTable, type PageTableConfig, type Unit } from "../../ts/engine/index.ts";
+import { Engine, EngineError, type PageTable, type PageTableConfig, type TableFormatName, type Unit } from "../../ts/engine/index.ts";
 import { Random } from "./random.ts";
 
 const EDITS = process.env.IOASID_NIGHTLY ? 100_000 : 3_000;
@@ -49,7 +49,7 @@ function machine(config: PageTableConfig): { engine: Engine; table: PageTable; u
 	return { engine, table, unit };
 }
 
-const CASES: Array<[FormatName, number, bigint]> = [
+const CASES: Array<[TableFormatName, number, bigint]> = [
 	["vtd-second", 3, 5n << 30n],
 	["vtd-second", 5, 0n],
 	["vtd-first", 4, 5n << 30n],
@@ -149,7 +149,7 @@ describe("edits of every format", () => {
 	});
 
 	it("splits a leaf whose part is protected, and refuses what the format cannot express", () => {
-		const { table, engine } = machine({ format: "vtd-first", levels: 4, executeRights: true });
+		const { table, engine } = machine({ format: "vtd-first", levels: 4 });
 		table.map(0n, 4n << 30n, 1n << 30n, { read: true, write: true, execute: true });
 		const before = table.frames;
 		expect(table.protect(0x1000n, 0x1000n, { read: true, write: false })).toBe(0x1000n);
@@ -180,6 +180,6 @@ describe("edits of every format", () => {
 		const plain = engine.createTable({ format: "vtd-second", levels: 4 });
 		expect(code(() => plain.readDirty(0n, 0x1000n, new Uint8Array(1)))).toBe("Unsupported");
 		expect(code(() => engine.createTable({ format: "vtd-first", levels: 3 }))).toBe("BadConfig");
-		expect(code(() => engine.createTable({ format: "toString" as FormatName, levels: 3 }))).toBe("BadConfig");
+		expect(code(() => engine.createTable({ format: "toString" as TableFormatName, levels: 3 }))).toBe("BadConfig");
 	});
 });

@@ -29,10 +29,10 @@ describe("routes of VT-d in scalable mode", () => {
 		second.map(0x1000n, 0x6000n, 4096n, BOTH);
 		for (const rid of [0x0008, 0x00f8, 0xff10]) {
 			unit.setRoute(rid, { type: "bypass", domain: 9 });
-			unit.setRoute(rid, { type: "first-stage", domain: 1, table: first }, 5);
-			unit.setRoute(rid, { type: "second-stage", domain: 2, table: second }, 64);
+			unit.setRoute(rid, { type: "first-stage", domain: 1, table: first, pasid: 5 });
+			unit.setRoute(rid, { type: "second-stage", domain: 2, table: second, pasid: 64 });
 			// beyond the directory that came first: it grows, and keeps what it had
-			unit.setRoute(rid, { type: "first-stage", domain: 3, table: first }, 0xfffff);
+			unit.setRoute(rid, { type: "first-stage", domain: 3, table: first, pasid: 0xfffff });
 			expect(unit.translate(rid, 0x1234n)).toMatchObject({ status: "translated", pa: 0x1234n, hit: "bypass" });
 			expect(unit.translate(rid, 0x1234n, { pasid: 5, access: "write" })).toMatchObject({ status: "translated", pa: 0x5234n });
 			expect(unit.translate(rid, 0x1234n, { pasid: 5, privileged: true })).toMatchObject({ status: "translated", pa: 0x5234n });
@@ -41,7 +41,7 @@ describe("routes of VT-d in scalable mode", () => {
 			// SPT.2: an entry that nobody wrote, SPD.2: nor its table
 			expect(unit.translate(rid, 0x1234n, { pasid: 6 })).toMatchObject({ status: "fault", fault: 0x59 });
 			expect(unit.translate(rid, 0x1234n, { pasid: 0x1234 })).toMatchObject({ status: "fault", fault: 0x51 });
-			unit.setRoute(rid, { type: "blocked" }, 5);
+			unit.setRoute(rid, { type: "blocked", pasid: 5 });
 			unit.setRoute(rid, { type: "blocked" });
 			unit.invalidate({ scope: "device", rid });
 			expect(unit.translate(rid, 0x1234n, { pasid: 5 })).toMatchObject({ status: "fault", fault: 0x59 });
@@ -65,7 +65,7 @@ describe("routes of VT-d in scalable mode", () => {
 		// five levels: 0x1000 to 0x5000, then the page at guest physical 0x9000
 		for (let table = 0x1000n; table < 0x5000n; table += 0x1000n) poke(table, (table + 0x1000n) | 7n);
 		poke(0x5000n + 8n * 2n, 0x9000n | 7n);
-		unit.setRoute(8, { type: "nested", domain: 4, first: { format: "vtd-first", root: 0x1000n, levels: 5 }, second }, 7);
+		unit.setRoute(8, { type: "nested", domain: 4, first: { format: "vtd-first", root: 0x1000n, levels: 5 }, second, pasid: 7 });
 		expect(unit.translate(8, 0x2abcn, { pasid: 7, access: "write" })).toMatchObject({ status: "translated", pa: 0x10_9abcn, pageBytes: 4096 });
 		expect(unit.translate(8, 0x3000n, { pasid: 7 })).toMatchObject({ status: "fault", fault: 0x71 });
 		const dirty = new Uint8Array(32);
@@ -78,20 +78,20 @@ describe("routes of VT-d in scalable mode", () => {
 		const { engine, unit, first, second } = machine();
 		const nested: RouteConfig = { type: "nested", domain: 1, first, second };
 		// there is a root table from here on, so that what is blocked is refused by it
-		unit.setRoute(8, { type: "blocked" }, 3);
+		unit.setRoute(8, { type: "blocked", pasid: 3 });
 		const before = engine.framesUsed;
 		expect(codeOf(() => unit.setRoute(8, { type: "first-stage", domain: 1, table: second }))).toBe("Unsupported");
 		expect(codeOf(() => unit.setRoute(8, { type: "second-stage", domain: 1, table: first }))).toBe("Unsupported");
 		expect(codeOf(() => unit.setRoute(8, { type: "first-stage", domain: 1, table: { format: "vtd-first", root: 0n, levels: 3 } }))).toBe("Unsupported");
-		expect(codeOf(() => unit.setRoute(8, nested, 1 << 20))).toBe("Unsupported");
+		expect(codeOf(() => unit.setRoute(8, { ...nested, pasid: 1 << 20 }))).toBe("Unsupported");
 		const ecap = unit.readRegister("ECAP");
 		unit.writeRegister("ECAP", ecap & ~(1n << 26n));
 		expect(codeOf(() => unit.setRoute(8, nested))).toBe("Unsupported");
 		unit.writeRegister("ECAP", ecap & ~(1n << 40n));
-		expect(codeOf(() => unit.setRoute(8, { type: "bypass", domain: 1 }, 1))).toBe("Unsupported");
+		expect(codeOf(() => unit.setRoute(8, { type: "bypass", domain: 1, pasid: 1 }))).toBe("Unsupported");
 		unit.writeRegister("RTADDR", 0n);
 		expect(codeOf(() => unit.setRoute(8, nested))).toBe("Unsupported");
-		expect(codeOf(() => unit.setRoute(8, { type: "second-stage", domain: 1, table: second }, 1))).toBe("Unsupported");
+		expect(codeOf(() => unit.setRoute(8, { type: "second-stage", domain: 1, table: second, pasid: 1 }))).toBe("Unsupported");
 		expect(engine.framesUsed).toBe(before);
 	});
 

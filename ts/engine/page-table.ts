@@ -32,31 +32,29 @@ import {
 	TABLE_REPLACED,
 } from "../../assembly/layout.ts";
 import { EngineError, type EngineErrorCode } from "./errors.ts";
-import { type Format, FORMATS, type FormatName } from "./formats.ts";
 import type { EngineExports } from "./instantiate.ts";
+import { TABLE_FORMATS, type TableFormat, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
 /** Format of a kernel-built table. */
 export interface PageTableConfig {
-	format: FormatName;
-	/** vtd-second 3 to 5, vtd-first and amd-v2 4 or 5, amd-v1 1 to 6 */
+	format: TableFormatName;
+	/** as many as the format has (page-table-formats.ts) */
 	levels: number;
-	/** output address bits; default 52 */
+	/** output address bits; default: the most that the format has */
 	outputBits?: number;
 	/** input address bits when fewer than the levels give */
 	inputBits?: number;
-	/** largest leaf, lg2 bytes; default the format's */
+	/** largest leaf, lg2 bytes; default: the format's largest */
 	largestLeafLg2?: number;
 	/** routes to the table ask hardware to set A and D; default false, first stages of VT-d always do */
 	accessedDirty?: boolean;
-	/** `execute` of permissions counts (XD, NX, bit 2 of VT-d's second stage); default false: who may read may execute */
-	executeRights?: boolean;
 }
 
 export interface Permissions {
 	read: boolean;
 	write: boolean;
-	/** default false; only tables with `executeRights` look at it */
+	/** for formats that tell a fetch from a read; default false */
 	execute?: boolean;
 }
 
@@ -76,7 +74,7 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 /** A page table that the engine builds in frames of its own. Made by `Engine.createTable`. */
 export class PageTable {
 	private open = true;
-	private readonly format: Format;
+	private readonly format: TableFormat;
 
 	/** @internal */
 	constructor(
@@ -93,18 +91,15 @@ export class PageTable {
 			freed(record);
 			throw new EngineError("BadConfig", what, { operation: "Engine.createTable", knob });
 		};
-		const format: Format = Object.hasOwn(FORMATS, config.format) ? FORMATS[config.format] : bad(`unknown format "${config.format}"`, "format");
+		if (!Object.hasOwn(TABLE_FORMATS, config.format)) bad(`unknown format "${config.format}"`, "format");
+		const format = TABLE_FORMATS[config.format];
+		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63 } = config;
+		const smallest = format.leaves[0];
+		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
+		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
+		if (!(inputBits > smallest && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
+		if (!(outputBits > smallest && outputBits <= format.outputBits)) bad(`output bits must be ${smallest + 1} to ${format.outputBits}, not ${outputBits}`, "outputBits");
 		this.format = format;
-		const { levels, outputBits = format.outputBits, largestLeafLg2 = 64 } = config;
-		if (!format.levels.includes(levels)) bad(`levels of ${config.format} are ${format.levels.join(", ")}, not ${levels}`, "levels");
-		const { inputBits = format.inputBits(levels) } = config;
-		if (!(inputBits > 12 && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
-		if (!(outputBits > 12 && outputBits <= format.outputBits)) bad(`output bits must be 13 to ${format.outputBits}, not ${outputBits}`, "outputBits");
-		const mask = (sizes: number[]) => sizes.reduce((sum, lg2) => sum | (1n << BigInt(lg2)), 0n);
-		// the top table has no leaves larger than its entries
-		const top = format.inputBits(levels - 1);
-		const leaves = mask(format.leaves.filter((lg2) => lg2 === 12 || lg2 <= Math.min(top, largestLeafLg2)));
-		const flags = format.flags | (config.accessedDirty ? format.trackFlags : 0) | (config.executeRights ? format.executeFlags : 0);
 		const view = views.data();
 		view.setBigUint64(record + GEOMETRY_ROOT, 0n, true);
 		view.setBigUint64(record + GEOMETRY_LEAVES, mask(format.leaves), true);
@@ -112,10 +107,10 @@ export class PageTable {
 		view.setUint32(record + GEOMETRY_TOP, levels - 1, true);
 		view.setUint32(record + GEOMETRY_INPUT_BITS, inputBits, true);
 		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
-		view.setUint32(record + GEOMETRY_FLAGS, flags, true);
-		view.setUint32(record + GEOMETRY_GRANULE, 12, true);
+		view.setUint32(record + GEOMETRY_FLAGS, format.flags | (config.accessedDirty ? (format.trackFlags ?? 0) : 0), true);
+		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
-		view.setBigUint64(record + TABLE_LEAVES, leaves, true);
+		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || lg2 <= largestLeafLg2)), true);
 		view.setUint32(record + TABLE_FRAMES, 0, true);
 		if (exports.openTable(context, record) !== EDIT_OK) {
 			freed(record);
@@ -196,7 +191,7 @@ export class PageTable {
 	}
 
 	/**
-	 * Read the D bits of [iova, iova + size) into `bitmap`, bit n of byte n >> 3 for the n-th `pageBytes` (default 4096) of
+	 * Read the D bits of [iova, iova + size) into `bitmap`, bit n of byte n >> 3 for the n-th `pageBytes` (default: the smallest leaf's) of
 	 * the range; bits that are set there stay set. They are cleared in the table unless `keep`: cached answers must be
 	 * invalidated before the next write is sure to be seen. A large leaf is dirty from end to end, and is split when it
 	 * reaches beyond a range that is cleared.
@@ -206,11 +201,12 @@ export class PageTable {
 	 */
 	readDirty(iova: bigint, size: bigint, bitmap: Uint8Array, options: { keep?: boolean; pageBytes?: number } = {}): number {
 		const operation = "PageTable.readDirty";
-		const { keep = false, pageBytes = 4096 } = options;
+		const smallest = this.format.leaves[0];
+		const { keep = false, pageBytes = 2 ** smallest } = options;
 		this.check(operation);
 		this.range(operation, iova, size);
 		const lg2 = Math.log2(pageBytes);
-		if (!Number.isInteger(lg2) || lg2 < 12) throw new EngineError("BadConfig", `pages must be a power of two of 4096 at least, not ${pageBytes}`, { operation, knob: "pageBytes" });
+		if (!Number.isInteger(lg2) || lg2 < smallest) throw new EngineError("BadConfig", `pages must be a power of two of ${2 ** smallest} at least, not ${pageBytes}`, { operation, knob: "pageBytes" });
 		const pages = (size + BigInt(pageBytes) - 1n) >> BigInt(lg2);
 		if (BigInt(bitmap.length) * 8n < pages) throw new EngineError("BadConfig", `${bitmap.length} bytes do not hold ${pages} bits`, { operation, knob: "bitmap", first: iova, last: iova + size - 1n });
 		let at = iova;
@@ -222,10 +218,10 @@ export class PageTable {
 			const view = this.views.data();
 			const window = this.views.bytes().subarray(this.scratch + DIRTY_BITMAP, this.scratch + DIRTY_BITMAP + DIRTY_BITMAP_BYTES);
 			// pages of the range before the window's first
-			const before = Number((view.getBigUint64(this.scratch + DIRTY_BASE, true) - iova) >> 12n);
+			const before = Number((view.getBigUint64(this.scratch + DIRTY_BASE, true) - iova) >> BigInt(smallest));
 			for (let i = 0; i < window.length; i++) {
 				for (let bits = window[i]; bits !== 0; bits &= bits - 1) {
-					const page = Math.floor((before + 8 * i + 31 - Math.clz32(bits & -bits)) / 2 ** (lg2 - 12));
+					const page = Math.floor((before + 8 * i + 31 - Math.clz32(bits & -bits)) / 2 ** (lg2 - smallest));
 					if (page === counted) continue;
 					counted = page;
 					count += 1;
@@ -239,14 +235,9 @@ export class PageTable {
 
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
-		const { inputBits, format } = this;
-		if (!format.canonical && inputBits < 64) {
-			this.unmap(0n, 1n << BigInt(inputBits));
-			return;
-		}
-		const half = 1n << BigInt(inputBits - 1);
-		this.unmap(0n, half);
-		this.unmap((1n << 64n) - half, half);
+		const bits = BigInt(this.inputBits);
+		if (!this.format.signed && bits < 64n) this.unmap(0n, 1n << bits);
+		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
 	}
 
 	private get inputBits(): number {

@@ -55,9 +55,9 @@ import {
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
-import { FORMATS, type FormatName } from "./formats.ts";
 import type { EngineExports } from "./instantiate.ts";
 import { PageTable } from "./page-table.ts";
+import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
 /** `any` is legal when read or write is: for recorders that do not say. */
@@ -142,18 +142,20 @@ const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
 
 /** A first-stage table that somebody else keeps, a guest say: where its root is, as the stage below it sees that. */
 export interface ForeignTable {
-	format: FormatName;
+	format: TableFormatName;
 	root: bigint;
 	levels: number;
 }
 
 /** What `Unit.setRoute` installs for a requester. */
-export type RouteConfig =
+export type RouteConfig = { /** of one PASID instead of requests without */ pasid?: number } & (
 	| { type: "blocked" }
 	| { type: "bypass"; domain: number }
-	| { type: "second-stage"; domain: number; table: PageTable }
 	| { type: "first-stage"; domain: number; table: PageTable | ForeignTable }
-	| { type: "nested"; domain: number; first: PageTable | ForeignTable; second: PageTable };
+	| { type: "second-stage"; domain: number; table: PageTable }
+	/** `first` lies where `second` maps its root */
+	| { type: "nested"; domain: number; first: PageTable | ForeignTable; second: PageTable }
+);
 
 /** One IOMMU unit of an engine. */
 export class Unit {
@@ -274,7 +276,7 @@ export class Unit {
 	private geometry(table: PageTable | ForeignTable): number {
 		if (table instanceof PageTable) return table.record;
 		const view = this.views.data();
-		const format = FORMATS[table.format];
+		const format = TABLE_FORMATS[table.format];
 		view.setBigUint64(this.result + GEOMETRY_ROOT, table.root, true);
 		view.setUint32(this.result + GEOMETRY_FORMAT, format.code, true);
 		view.setUint32(this.result + GEOMETRY_TOP, table.levels - 1, true);
@@ -287,16 +289,16 @@ export class Unit {
 	 * invalidated. VT-d: first stages, nested routes and PASIDs want scalable mode (RTADDR 11:10 = 01b).
 	 * @throws EngineError OutOfFrames, Unsupported when the unit (its mode, its capabilities) has no such route
 	 */
-	setRoute(rid: number, route: RouteConfig, pasid?: number): void {
+	setRoute(rid: number, route: RouteConfig): void {
 		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND, "first-stage": ROUTE_FIRST, nested: ROUTE_NESTED };
 		const domain = route.type === "blocked" ? 0 : route.domain;
 		const first = route.type === "first-stage" ? this.geometry(route.table) : route.type === "nested" ? this.geometry(route.first) : 0;
 		const second = route.type === "second-stage" ? route.table.record : route.type === "nested" ? route.second.record : 0;
-		const code = this.exports.setRoute(this.context, this.record, rid, pasid ?? NO_PASID, types[route.type], domain, first, second);
+		const code = this.exports.setRoute(this.context, this.record, rid, route.pasid ?? NO_PASID, types[route.type], domain, first, second);
 		if (code === EDIT_OK) return;
 		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
 			operation: "Unit.setRoute",
-			object: `unit ${this.index}, rid 0x${rid.toString(16)}${pasid === undefined ? "" : `, pasid ${pasid}`}`,
+			object: `unit ${this.index}, rid 0x${rid.toString(16)}${route.pasid === undefined ? "" : `, pasid ${route.pasid}`}`,
 			...(code === EDIT_NO_FRAME ? { knob: "tables.frames" } : {}),
 		});
 	}

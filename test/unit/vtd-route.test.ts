@@ -72,6 +72,30 @@ describe("routes of VT-d in scalable mode", () => {
 		// hardware set D in the page, and in the tables whose A bits it set
 		expect(second.readDirty(0n, 0x10_0000n, dirty)).toBe(6);
 		expect([dirty[0], dirty[1]]).toEqual([0b111110, 0b10]);
+
+		const where = () => {
+			const { pa, hit } = unit.translate(8, 0x2abcn, { pasid: 7 });
+			return `${hit} ${pa.toString(16)}`;
+		};
+		expect(where()).toBe("iotlb 109abc");
+		// the second stage moves the page: its invalidation reaches what both stages made, at whatever address
+		second.map(0x9000n, 0x11_0000n, 4096n, BOTH, { replace: true });
+		expect(where()).toBe("iotlb 109abc");
+		unit.invalidate({ scope: "page", domain: 5, address: 0x9000n });
+		expect(where()).toBe("iotlb 109abc");
+		unit.invalidate({ scope: "page", domain: 4, address: 0x9000n });
+		expect(where()).toBe("walk 110abc");
+		// the guest moves its page
+		poke(0x5000n + 8n * 2n, 0xa000n | 7n);
+		unit.invalidate({ scope: "page", domain: 4, pasid: 8, address: 0x2000n });
+		unit.invalidate({ scope: "page", domain: 4, pasid: 7, address: 0x3000n });
+		unit.invalidate({ scope: "pasid", domain: 4, pasid: 8 });
+		expect(where()).toBe("iotlb 110abc");
+		unit.invalidate({ scope: "page", domain: 4, pasid: 7, address: 0x2000n });
+		expect(where()).toBe("walk 10aabc");
+		poke(0x5000n + 8n * 2n, 0xb000n | 7n);
+		unit.invalidate({ scope: "pasid", domain: 4, pasid: 7 });
+		expect(where()).toBe("walk 10babc");
 	});
 
 	it("are refused where the unit has no such thing, with the tables as they were", () => {

@@ -28,6 +28,8 @@ import {
 	INV_DOMAIN,
 	INV_GLOBAL,
 	INV_PAGE,
+	INV_PASID,
+	INV_PASID_PAGE,
 	NO_PASID,
 	RESULT_ATTRIBUTES,
 	RESULT_ENTRY,
@@ -128,8 +130,10 @@ export interface UnitCounters {
 export type Invalidation =
 	| { scope: "global"; caches?: CacheName[] }
 	| { scope: "domain"; domain: number; caches?: CacheName[] }
-	/** 4 KiB << mask bytes at an address aligned to them */
-	| { scope: "page"; domain: number; address: bigint; mask?: number }
+	/** of one PASID, where answers are kept by PASID: first stages and nested ones */
+	| { scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] }
+	/** 4 KiB << mask bytes at an address aligned to them, of the second stage or of a PASID's */
+	| { scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number }
 	/** the requester's cached device entry and PASIDs */
 	| { scope: "device"; rid: number };
 export type CacheName = "iotlb" | "context" | "pasid";
@@ -308,12 +312,13 @@ export class Unit {
 		const mask = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
 		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
 		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
+		else if (request.scope === "pasid") this.exports.invalidate(this.record, mask(request.caches), INV_PASID, request.domain, request.pasid, 0, 0, 0, 0, 0);
 		else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
 		else {
 			const size = 4096n << BigInt(request.mask ?? 0);
 			const first = request.address & ~(size - 1n);
 			const last = first + size - 1n;
-			this.exports.invalidate(this.record, INV_CACHE_IOTLB, INV_PAGE, request.domain, 0, 0, low(first), high(first), low(last), high(last));
+			this.exports.invalidate(this.record, INV_CACHE_IOTLB, request.pasid === undefined ? INV_PAGE : INV_PASID_PAGE, request.domain, request.pasid ?? 0, 0, low(first), high(first), low(last), high(last));
 		}
 	}
 

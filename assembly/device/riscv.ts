@@ -239,10 +239,9 @@ export class Riscv extends DeviceTables {
 
   @inline landing(unit: usize, walk: Walk, result: usize): u32 {
     if (!(walk.attributes & RISCV_ATTRIBUTE_MSI)) return STATUS_TRANSLATED;
-    if (walk.attributes & RISCV_ATTRIBUTE_MRIF) {
-      store<u64>(result, walk.address, RESULT_VALUE);
-      store<u64>(result, walk.entryAddress, RESULT_VALUE2);
-    }
+    const mrif = (walk.attributes & RISCV_ATTRIBUTE_MRIF) != 0;
+    store<u64>(result, mrif ? walk.address : 0, RESULT_VALUE);
+    store<u64>(result, mrif ? walk.entryAddress : 0, RESULT_VALUE2);
     return STATUS_INTERRUPT;
   }
 

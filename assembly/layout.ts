@@ -113,6 +113,7 @@ export const RISCV_ATTRIBUTE_RIGHTS_SHIFT = 4; // R, W, X of the entries, as ACC
 export const RISCV_ATTRIBUTE_NAPOT = 128;
 export const RISCV_ATTRIBUTE_MSI = 256;
 export const RISCV_ATTRIBUTE_MRIF = 512; // RESULT_VALUE: the interrupt file, RESULT_VALUE2: the notice's identity
+export const RISCV_ATTRIBUTE_WIDE = 1024; // the leaf goes beyond the 34 bits of a guest address under SXL
 
 // ---- what a route does
 export const ROUTE_BLOCKED = 0;

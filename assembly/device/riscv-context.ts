@@ -74,7 +74,7 @@ const TAG_SUM: u64 = 1 << 38;
 /** A mode that is no encoding, as a number of levels. */
 const NO_MODE: u32 = 255;
 /** [3.1.3.1 SXL] with SXL=1 a guest address has 34 bits, whatever the second-stage mode. */
-const SXL_GUEST_BITS: u32 = 34;
+export const SXL_GUEST_BITS: u32 = 34;
 
 /** Levels of a MODE of iosatp (by tc.SXL) or iohgatp (by fctl.GXL), 0 Bare. */
 function levelsOf(mode: u32, sxl: bool): u32 {

@@ -15,6 +15,7 @@ import {
   RISCV_ATTRIBUTE_PBMT,
   RISCV_ATTRIBUTE_RIGHTS_SHIFT,
   RISCV_ATTRIBUTE_USER,
+  RISCV_ATTRIBUTE_WIDE,
   STAGE_FIRST,
   STAGE_SECOND,
 } from "../layout";
@@ -92,6 +93,7 @@ function finish(m: Engine, unit: usize, route: Route, access: u32, writing: bool
   const below = second.attributes;
   walk.attributes =
     (own & ~RIGHTS) | (own & below & RIGHTS) | (below & RISCV_ATTRIBUTE_NAPOT) | (own & RISCV_ATTRIBUTE_PBMT ? 0 : below & RISCV_ATTRIBUTE_PBMT);
+  if (second.lg2 > secondStage(route).inputBits) walk.attributes |= RISCV_ATTRIBUTE_WIDE;
   if (hasMsiTable(route)) walk.lg2 = besideInterruptFiles(route, guest, walk.lg2);
   return OUTCOME_TRANSLATED;
 }

@@ -23,6 +23,7 @@ import {
   RISCV_ATTRIBUTE_MRIF,
   RISCV_ATTRIBUTE_MSI,
   RISCV_ATTRIBUTE_RIGHTS_SHIFT,
+  RISCV_ATTRIBUTE_WIDE,
   RISCV_DDTP,
   RISCV_DEFAULTED,
   ROUTE_BLOCKED,
@@ -37,7 +38,7 @@ import { globalOf, TAG_FIRST } from "../cache/tag";
 import { Engine } from "../memory/physical";
 import { register, setRegister, Walk, walkOf } from "../unit";
 import { DECODED, DeviceTables } from "./contract";
-import { isExtended, misconfigured, setContext, setFirstStage, TC_DPE, TC_PDTV, TC_SBE, TC_V, validFirstStage } from "./riscv-context";
+import { isExtended, misconfigured, setContext, setFirstStage, SXL_GUEST_BITS, TC_DPE, TC_PDTV, TC_SBE, TC_V, validFirstStage } from "./riscv-context";
 import { walkStage } from "./riscv-walk";
 import { bigEndian, PPN, readWords, ROOT_PPN, wordsOf } from "./riscv-words";
 import { entryWord, Route, ROUTE_UNCACHED, secondStage } from "./route";
@@ -245,8 +246,11 @@ export class Riscv extends DeviceTables {
     return STATUS_INTERRUPT;
   }
 
-  // what a Bare first stage answers has no PSCID in its tag already
-  @inline fillTag(tag: u64, walk: Walk): u64 { return walk.attributes & RISCV_ATTRIBUTE_GLOBAL && (tag & TAG_FIRST) != 0 ? globalOf(tag) : tag; }
+  // what a Bare first stage answers has no PSCID in its tag already; addresses that are too wide are no part of an entry
+  @inline fillTag(tag: u64, walk: Walk): u64 {
+    if (walk.attributes & RISCV_ATTRIBUTE_WIDE) walk.lg2 = min(walk.lg2, SXL_GUEST_BITS);
+    return walk.attributes & RISCV_ATTRIBUTE_GLOBAL && (tag & TAG_FIRST) != 0 ? globalOf(tag) : tag;
+  }
 
   // 4.2: iotval, and for guest-page faults iotval2
   reportFault(unit: usize, found: usize, pasid: u32, code: u32, address: u64, result: usize): void {

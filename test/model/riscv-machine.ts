@@ -3,7 +3,7 @@
  * that walks get far. Tables of one role have one entry size and byte order, since an A or D update of a table that
  * another walk reads otherwise would change more than A and D.
  */
-import { type RiscvRegisters, type RiscvRequest } from "../reference/riscv.ts";
+import type { RiscvRegisters, RiscvRequest } from "../reference/riscv.ts";
 import { SparseMemory } from "../reference/vectors.ts";
 import { Random } from "./random.ts";
 

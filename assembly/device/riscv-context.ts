@@ -63,7 +63,7 @@ const TC_GADE: u64 = 1 << 7;
 const TC_SADE: u64 = 1 << 8;
 export const TC_DPE: u64 = 1 << 9;
 export const TC_SBE: u64 = 1 << 10;
-const TC_SXL: u64 = 1 << 11;
+export const TC_SXL: u64 = 1 << 11;
 const TC_RESERVED: u64 = 0xffff_ffff_00ff_f000;
 
 const FCTL_GXL: u64 = 1 << 2;

@@ -22,12 +22,10 @@ const PROCESSES = [0, 1, 5];
 export interface RiscvMachine {
 	memory: SparseMemory;
 	registers: RiscvRegisters;
-	/** answers over warm caches are those over cold ones: no global pages, contexts with tags of their own */
-	tagged: boolean;
-	random: Random;
 	request(): RiscvRequest & { access: "r" | "w" | "x" };
 }
 
+/** `tagged`: no page is global, so that answers over warm caches are those over cold ones. */
 export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 	const random = new Random(seed);
 	const one = (chance: number) => random.below(chance) === 0;
@@ -197,5 +195,5 @@ export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 		if (one(20)) address ^= 1n << BigInt(random.below(64));
 		return { device, pasid, privileged: one(2), address, length: 1, access: random.pick(["r", "w", "x"] as const) };
 	};
-	return { memory, registers, tagged, random, request };
+	return { memory, registers, request };
 }

@@ -2,7 +2,8 @@
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
 import { Riscv } from "./device/riscv";
 import { setRiscvRoute } from "./device/riscv-route";
-import { setVtdRoute, Vtd } from "./device/vtd";
+import { Vtd } from "./device/vtd";
+import { setVtdRoute } from "./device/vtd-route";
 import { ARCH_AMDVI, ARCH_RISCV, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
@@ -19,9 +20,9 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
 /** `pasid`: NO_PASID for the requester's own route. Tables of the first and second stage, or 0. */
 export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
   const arch = priv(unit).arch;
+  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, pasid, type, domain, first, second);
   if (arch == ARCH_RISCV) return setRiscvRoute(m, unit, rid, pasid, type, domain, first, second);
   if (pasid != NO_PASID || first != 0) return EDIT_FORMAT;
-  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, second);
   if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, second);
   return EDIT_FORMAT;
 }

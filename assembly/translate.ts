@@ -295,15 +295,17 @@ export function translateWith<D extends DeviceTables>(
     if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
-  access = d.routeAccess(route, pasid, access);
-  const detour = d.detour(unit, route, pasid, address, access);
-  if (detour != STATUS_TRANSLATED) {
-    if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
-    return diverted(result, detour, address);
-  }
-  const refused = d.refuse(unit, route, pasid, address, access);
-  if (refused != DECODED || route.type == ROUTE_BYPASS) {
-    return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+  if (!d.plain(route)) {
+    access = d.routeAccess(route, pasid, access);
+    const detour = d.detour(unit, route, pasid, address, access);
+    if (detour != STATUS_TRANSLATED) {
+      if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+      return diverted(result, detour, address);
+    }
+    const refused = d.refuse(unit, route, pasid, address, access);
+    if (refused != DECODED || route.type == ROUTE_BYPASS) {
+      return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+    }
   }
   const tag = p.flags & UNIT_SOURCE_TAG ? withSource(route.tag, rid) : route.tag;
   const pointer = cachePointer(unit, CACHE_IOTLB);

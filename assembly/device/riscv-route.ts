@@ -15,6 +15,7 @@ import {
   RISCV_DDTP,
   RISCV_FCTL,
   RISCV_SV_BIG_ENDIAN,
+  RISCV_SV_UPDATE,
   RISCV_SV_X4,
   ROUTE_BLOCKED,
   ROUTE_FIRST,
@@ -24,7 +25,7 @@ import {
 import { allocate, available, framePointer, NO_FRAME, release } from "../memory/frames";
 import { Engine } from "../memory/physical";
 import { register, setRegister } from "../unit";
-import { isExtended, misconfigured, TC_DPE, TC_PDTV, TC_SBE, TC_SXL, TC_V, validFirstStage } from "./riscv-context";
+import { isExtended, misconfigured, TC_DPE, TC_GADE, TC_PDTV, TC_SADE, TC_SBE, TC_SXL, TC_V, validFirstStage } from "./riscv-context";
 import { bigEndian, CAP_PD8, capabilities, PPN, ROOT_PPN, wordsOf } from "./riscv-words";
 
 const DDTP_OFF: u64 = 0;
@@ -109,12 +110,16 @@ function writeContext(at: usize, words: usize, extended: bool, swapped: bool): v
   put(at, load<u64>(words), swapped);
 }
 
-/** tc.SBE and tc.SXL of a first stage, or of none (`first` null). */
+/** Bits of tc that the first stages of a device share. */
+const SHAPE: u64 = TC_SADE | TC_SBE | TC_SXL;
+
+/** SHAPE of a first stage, or of none (`first` null). */
 function shapeOf(unit: usize, first: Geometry): u64 {
   const none = changetype<usize>(first) == 0;
   const big = none ? bigEndian(unit) : (first.flags & RISCV_SV_BIG_ENDIAN) != 0;
   const small = none ? (register(unit, RISCV_FCTL) & FCTL_GXL) != 0 : first.format == FORMAT_RISCV_SV32;
-  return (big ? TC_SBE : 0) | (small ? TC_SXL : 0);
+  const updates = !none && (first.flags & RISCV_SV_UPDATE) != 0;
+  return (big ? TC_SBE : 0) | (small ? TC_SXL : 0) | (updates ? TC_SADE : 0);
 }
 
 /**
@@ -157,7 +162,7 @@ export function setRiscvRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type
     return EDIT_OK;
   }
   if (type != ROUTE_BLOCKED) {
-    store<u64>(words, TC_V | shapeOf(unit, one));
+    store<u64>(words, TC_V | shapeOf(unit, one) | (hosted && (two.flags & RISCV_SV_UPDATE) != 0 ? TC_GADE : 0));
     store<u64>(words, hosted ? pointerTo(two) | (<u64>domain << 44) : 0, 8);
     store<u64>(words, hosted ? 0 : <u64>domain << 12, 16);
     store<u64>(words, changetype<usize>(one) != 0 ? pointerTo(one) : 0, 24);
@@ -173,7 +178,7 @@ export function setRiscvRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type
 /** A first stage (or none, null) that the processes of a context may have. */
 function fits(unit: usize, tc: u64, first: Geometry): bool {
   if (changetype<usize>(first) == 0) return true;
-  return ((tc ^ shapeOf(unit, first)) & (TC_SBE | TC_SXL)) == 0 && validFirstStage(unit, tc, pointerTo(first));
+  return ((tc ^ shapeOf(unit, first)) & SHAPE) == 0 && validFirstStage(unit, tc, pointerTo(first));
 }
 
 function dropLevel(m: Engine, table: u64, level: u32, swapped: bool): void {
@@ -222,7 +227,9 @@ function setProcess(m: Engine, unit: usize, at: usize, pasid: u32, type: u32, ps
   const levels: u32 = caps >> (CAP_PD8 + 2) & 1 ? 3 : caps >> (CAP_PD8 + 1) & 1 ? 2 : caps >> CAP_PD8 & 1 ? 1 : 0;
   if (levels == 0) return EDIT_FORMAT;
   if (pasid == 0 || pasid >> (levels == 3 ? 20 : levels == 2 ? 17 : 8) != 0) return EDIT_RANGE;
-  const shape = valid ? old & (TC_SBE | TC_SXL) : shapeOf(unit, first);
+  // what passes through has no shape of its own
+  const shaped = valid && ((old & TC_PDTV) != 0 || get(at + 24, swapped) != 0);
+  const shape = shaped ? old & SHAPE : shapeOf(unit, first);
   if (!fits(unit, shape, first)) return EDIT_FORMAT;
   const big = (shape & TC_SBE) != 0;
   if (!valid || !(old & TC_PDTV)) {

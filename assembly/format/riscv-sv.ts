@@ -108,7 +108,7 @@ export function svTouch(g: Geometry, entry: u64, writing: bool): u64 {
 
 @inline
 export function svDirty(entry: u64): bool {
-  return (entry & D) != 0 || !(entry & W);
+  return (entry & D) != 0;
 }
 
 @inline
@@ -123,9 +123,10 @@ export function svExpressible(permissions: u32): bool {
   return rights != 0 && (rights & (ACCESS_READ | ACCESS_WRITE)) != ACCESS_WRITE;
 }
 
+/** Low bits of a new leaf; where hardware sets A and D it starts without them. */
 @inline
-export function svLeaf(permissions: u32): u64 {
-  return V | (<u64>(permissions & 7) << 1) | U | A | D;
+export function svLeaf(g: Geometry, permissions: u32): u64 {
+  return V | (<u64>(permissions & 7) << 1) | U | (g.flags & RISCV_SV_UPDATE ? 0 : A | D);
 }
 
 @inline
@@ -198,7 +199,7 @@ export class RiscvSv extends PtFormat {
   }
   @inline expressible(g: Geometry, permissions: u32): bool { return svExpressible(permissions); }
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
-    return (address >> 2) | svLeaf(permissions) | (lg2 == NAPOT_LG2 ? N | NAPOT_PPN : 0);
+    return (address >> 2) | svLeaf(g, permissions) | (lg2 == NAPOT_LG2 ? N | NAPOT_PPN : 0);
   }
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 {
     return (leaf & ~(PPN | N)) | (address >> 2);

@@ -69,7 +69,7 @@ export class RiscvSv32 extends PtFormat {
   @inline buildable(g: Geometry): u64 { return (1 << 12) | (1 << 22); }
   @inline expressible(g: Geometry, permissions: u32): bool { return svExpressible(permissions); }
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
-    return (address >> 2) | svLeaf(permissions);
+    return (address >> 2) | svLeaf(g, permissions);
   }
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 {
     return (leaf & ~PPN) | (address >> 2);

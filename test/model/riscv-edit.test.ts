@@ -9,7 +9,7 @@ const FIRST = 1n << 30n;
 const PAGES = (1 << 18) + 700;
 
 const RIGHTS = [1, 2, 3, 4, 5, 7];
-const edits = process.env.IOASID_NIGHTLY ? 30_000 : 500;
+const edits = process.env.IOASID_NIGHTLY ? 30_000 : 350;
 const cases = Object.entries(TABLE_FORMATS).filter(([name]) => name.startsWith("riscv")).flatMap(([name, format]) => format.levels.map((levels) => [name as TableFormatName, levels] as const));
 
 describe("edits of RISC-V tables", () => {

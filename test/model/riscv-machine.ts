@@ -25,7 +25,7 @@ export interface RiscvMachine {
 	request(): RiscvRequest & { access: "r" | "w" | "x" };
 }
 
-/** `tagged`: no page is global, so that answers over warm caches are those over cold ones. */
+/** `tagged`: no page is global and tags are apart, so that answers over warm caches are those over cold ones. */
 export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 	const random = new Random(seed);
 	const one = (chance: number) => random.below(chance) === 0;
@@ -71,6 +71,10 @@ export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 		memory.set(address, stored, bytes);
 	};
 
+	// contexts that share a tag must agree in what the tag stands for, so tags are left alone where caches are warm
+	const gscid = tagged ? 0xffffn << 44n : 0n;
+	const pscid = tagged ? 0xfffffn << 12n : 0n;
+
 	// ---- device directory
 	const low = extended ? 6 : 7;
 	for (const level of [1, 2]) {
@@ -94,7 +98,7 @@ export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 		const words = [tc, second | (BigInt(number + 1) << 44n), ta, fsc, msi, mask, pattern, 0n];
 		const base = DDT[0] * PAGE + BigInt(device * (extended ? 64 : 32));
 		words.slice(0, extended ? 8 : 4).forEach((word, i) => {
-			put(base + BigInt(8 * i), word ^ odd(250), 8, be);
+			put(base + BigInt(8 * i), word ^ (odd(250) & ~(i === 1 ? gscid : i === 2 ? pscid : 0n)), 8, be);
 		});
 	});
 	function iosatp(): bigint {
@@ -113,7 +117,7 @@ export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 	}
 	PROCESSES.forEach((process, number) => {
 		const ta = bit(!one(20), 0) | bit(one(2), 1) | bit(one(2), 2) | (BigInt(number) << 12n);
-		put(PDT[0] * PAGE + BigInt(16 * process), ta ^ odd(60), 8, sbe);
+		put(PDT[0] * PAGE + BigInt(16 * process), ta ^ (odd(60) & ~pscid), 8, sbe);
 		put(PDT[0] * PAGE + BigInt(16 * process + 8), iosatp() ^ odd(60), 8, sbe);
 	});
 
@@ -139,7 +143,7 @@ export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 			}
 		}
 	}
-	const leaf2 = () => bit(!one(60), 0) | (one(8) ? rights() : 14n) | bit(!one(30), 4) | bit(one(4), 5) | bit(!one(4), 6) | bit(!one(3), 7);
+	const leaf2 = () => bit(!one(60), 0) | (one(5) ? rights() | 2n : 14n) | bit(!one(30), 4) | bit(one(4), 5) | bit(!one(4), 6) | bit(!one(3), 7);
 	const upper = gxl ? [0, 1, 4, 1023] : [0, 1, 4, 16, 511];
 	for (let level = 0; level < hostLevels; level++) {
 		const step = BigInt((gxl ? 10 : 9) * level);

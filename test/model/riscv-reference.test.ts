@@ -85,7 +85,7 @@ const MODES = [
 ] as const;
 
 const first = Number(process.env.IOASID_SEED ?? 1);
-const machines = Number(process.env.IOASID_MACHINES ?? (process.env.IOASID_NIGHTLY ? 4000 : 160));
+const machines = Number(process.env.IOASID_MACHINES ?? (process.env.IOASID_NIGHTLY ? 4000 : 120));
 
 test(`${machines} random machines agree with the reference: answer, fault record, A and D`, () => {
 	const seen: Record<string, number> = {};

@@ -261,6 +261,10 @@ export class PageTable {
 		if (first < 0n || size <= 0n || first + size > 1n << 64n) {
 			throw new EngineError("OutOfRange", "addresses must be 0 to 2^64 - 1, size at least 1", { operation, first, last: first + size - 1n });
 		}
+		// what lies between the halves is no address
+		if (this.format.signed && first >> 63n !== (first + size - 1n) >> 63n) {
+			throw new EngineError("OutOfRange", "a range lies in one half of the input", { operation, first, last: first + size - 1n });
+		}
 	}
 
 	/** What the table says of an address now, past every cache; null when it is not mapped for the access. */

@@ -16,7 +16,7 @@ const KINDS: Partial<Record<ArchitectureName, { make: (setting: UnitSetting) => 
 
 /** What a unit can do when nobody says otherwise. */
 const DEFAULTS: Omit<IommuCapabilities, "format"> = {
-	addressBits: 57,
+	addressBits: 48,
 	pageSizes: 0x40201000n,
 	reserved: [{ first: 0xfee00000n, last: 0xfeefffffn }],
 	pasidBits: 20,

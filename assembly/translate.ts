@@ -201,10 +201,11 @@ function findRoute<D extends DeviceTables>(
   walk.entry = 0;
   walk.entryAddress = 0;
   walk.address = address;
-  const found = routeOf<D>(m, unit, rid, pasid, result);
+  const refused = changetype<D>(0).refuseUnit(unit, rid, pasid);
+  const found = refused != DECODED ? 0 : routeOf<D>(m, unit, rid, pasid, result);
   if (found == 0) {
-    const code = load<u32>(result, RESULT_FAULT);
-    const quiet = load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
+    const code = refused != DECODED ? refused : load<u32>(result, RESULT_FAULT);
+    const quiet = refused == DECODED && load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
     describe(result, walk);
     fail<D>(unit, rid, pasid, address, access, code, quiet, result);
     return 0;
@@ -283,6 +284,7 @@ export function translateWith<D extends DeviceTables>(
     if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
+  access = d.routeAccess(route, pasid, access);
   const detour = d.detour(unit, route, pasid, address, access);
   if (detour != STATUS_TRANSLATED) {
     if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);

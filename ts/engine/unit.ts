@@ -256,7 +256,7 @@ export class Unit {
 		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND };
 		const domain = route.type === "blocked" ? 0 : route.domain;
 		const table = route.type === "second-stage" ? route.table.record : 0;
-		const code = this.exports.setRoute(this.context, this.record, rid, types[route.type], domain, table);
+		const code = this.exports.setRoute(this.context, this.record, rid, NO_PASID, types[route.type], domain, table, 0);
 		if (code === EDIT_OK) return;
 		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
 			operation: "Unit.setRoute",

@@ -14,6 +14,7 @@ export const ACCESS_WRITE = 2;
 export const ACCESS_EXECUTE = 4;
 export const ACCESS_ANY = 8;
 export const ACCESS_PRIVILEGED = 16; // the request asks for supervisor privilege
+export const ACCESS_IMPLICIT = 32; // the engine's own: stage 2 is asked for a table of stage 1
 
 // ---- permissions of a translation: user bits as ACCESS_*, the same for a privileged requester three bits up
 export const PERM_PRIVILEGED_SHIFT = 3;

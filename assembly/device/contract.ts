@@ -10,6 +10,9 @@ import { Route, ROUTE_QUIET } from "./route";
 /** Decode results that are no fault code. */
 export const DECODED: u32 = 0;
 
+/** With a fault code (0: a fault that has none): it is raised, but not recorded. */
+export const NOT_RECORDED: u32 = 1 << 31;
+
 /** Answer of `detour`: the address is not translated. */
 export const DETOUR_BYPASS: u32 = 16;
 
@@ -46,6 +49,8 @@ export class DeviceTables {
   @inline routeAccess(route: Route, pasid: u32, access: u32): u32 { return access; }
   /** after the tables, before any refusal: STATUS_INTERRUPT, DETOUR_BYPASS, or STATUS_TRANSLATED for neither */
   @inline detour(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return STATUS_TRANSLATED; }
+  /** output address of a bypass */
+  @inline bypassAddress(unit: usize, address: u64): u64 { return address; }
   /** rights of a bypass, as ACCESS_* */
   @inline bypassPermissions(route: Route): u32 { return 7; }
   /** a fault of this route is raised but not recorded */

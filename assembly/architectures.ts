@@ -1,7 +1,8 @@
 // Units by architecture: one line for each architecture in each function.
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
+import { Smmuv3 } from "./device/smmuv3";
 import { setVtdRoute, Vtd } from "./device/vtd";
-import { ARCH_AMDVI, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
+import { ARCH_AMDVI, ARCH_SMMUV3, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
 import { priv } from "./unit";
@@ -10,6 +11,7 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return translateWith<Vtd>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_AMDVI) return translateWith<Amdvi>(m, unit, rid, pasid, address, access, result);
+  if (arch == ARCH_SMMUV3) return translateWith<Smmuv3>(m, unit, rid, pasid, address, access, result);
   return STATUS_FAULT;
 }
 

@@ -3,3 +3,6 @@ export const WALKER_VTD_SECOND: u32 = 1;
 export const WALKER_AMD_V1: u32 = 20;
 export const WALKER_AMD_V2: u32 = 21; // Mode 0 below: guest physical is physical
 export const WALKER_AMD_NESTED: u32 = 22;
+export const WALKER_VMSA_FIRST: u32 = 0x60;
+export const WALKER_VMSA_SECOND: u32 = 0x61;
+export const WALKER_VMSA_NESTED: u32 = 0x62;

@@ -207,6 +207,8 @@ function findRoute<D extends DeviceTables>(
   const refused = changetype<D>(0).refuseUnit(unit, rid, pasid);
   const found = refused != DECODED ? 0 : routeOf<D>(m, unit, rid, pasid, result);
   if (found == 0) {
+    // its slot may be another's now
+    p.lastRoute = 0;
     const code = refused != DECODED ? refused : load<u32>(result, RESULT_FAULT);
     const quiet = refused == DECODED && load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
     describe(result, walk);

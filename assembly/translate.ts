@@ -293,18 +293,20 @@ export function translateWith<D extends DeviceTables>(
     if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
-  access = d.routeAccess(route, pasid, access);
-  const detour = d.detour(unit, route, pasid, address, access);
-  if (detour != STATUS_TRANSLATED) {
-    if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
-    store<u32>(result, detour, RESULT_STATUS);
-    store<u32>(result, 0, RESULT_FAULT);
-    store<u64>(result, address, RESULT_PA);
-    return detour;
-  }
-  const refused = d.refuse(unit, route, pasid, address, access);
-  if (refused != DECODED || route.type == ROUTE_BYPASS) {
-    return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+  if (!d.plain(route)) {
+    access = d.routeAccess(route, pasid, access);
+    const detour = d.detour(unit, route, pasid, address, access);
+    if (detour != STATUS_TRANSLATED) {
+      if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+      store<u32>(result, detour, RESULT_STATUS);
+      store<u32>(result, 0, RESULT_FAULT);
+      store<u64>(result, address, RESULT_PA);
+      return detour;
+    }
+    const refused = d.refuse(unit, route, pasid, address, access);
+    if (refused != DECODED || route.type == ROUTE_BYPASS) {
+      return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+    }
   }
   const tag = p.flags & UNIT_SOURCE_TAG ? withSource(route.tag, rid) : route.tag;
   const pointer = cachePointer(unit, CACHE_IOTLB);

@@ -1,6 +1,7 @@
 // Units by architecture: one line for each architecture in each function.
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
 import { Smmuv3 } from "./device/smmuv3";
+import { setSmmuRoute } from "./device/smmuv3-set";
 import { setVtdRoute, Vtd } from "./device/vtd";
 import { ARCH_AMDVI, ARCH_SMMUV3, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
 import { Engine } from "./memory/physical";
@@ -19,6 +20,7 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
 export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, geometry: usize, second: usize): u32 {
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, geometry);
+  if (arch == ARCH_SMMUV3 && pasid == NO_PASID) return setSmmuRoute(m, unit, rid, type, domain, geometry, second);
   if (pasid != NO_PASID || second != 0) return EDIT_FORMAT;
   if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, geometry);
   return EDIT_FORMAT;

@@ -51,6 +51,7 @@ const S1_RECORDS: u32 = 8; // CD.R
 const S1_STALLS: u32 = 16; // CD.S
 const S2_RECORDS: u32 = 32; // STE.S2R
 const S2_STALLS: u32 = 64; // STE.S2S
+const PLAIN: u32 = 128; // stage 1 translates, and nothing is overridden
 const PRIVCFG_SHIFT: u32 = 8; // 0 without ATTR_PERMS_OVR
 const INSTCFG_SHIFT: u32 = 10;
 
@@ -256,11 +257,13 @@ export class Smmuv3 extends DeviceTables {
     route.type = nested ? ROUTE_NESTED : ROUTE_FIRST;
     route.walker = nested ? WALKER_VMSA_NESTED : WALKER_VMSA_FIRST;
     route.outputLimit = 0;
+    if (route.bits >> PRIVCFG_SHIFT == 0) route.bits |= PLAIN;
     route.space = world == EL2 ? 0 : field(cd, 0, 63, 48);
     route.tag = makeTag(route.domain, route.space, nested ? TAG_NESTED : TAG_FIRST) | (<u64>world << WORLD_SHIFT);
     return DECODED;
   }
 
+  @inline plain(route: Route): bool { return (route.bits & PLAIN) != 0; }
   @inline routeAccess(route: Route, pasid: u32, access: u32): u32 {
     return route.bits >> PRIVCFG_SHIFT ? overridden(route.bits, access) : access;
   }

@@ -47,7 +47,10 @@ export function smmuMachine(seed: number): SmmuMachine {
 	const one = (of: number) => random.below(of) === 0;
 	const odd = (of: number, but = 0n) => (one(of) ? (1n << BigInt(random.below(64))) & ~but : 0n);
 	const memory = new WordMemory();
-	const apart = !one(4);
+	const twoLevel = one(2);
+	const lg2 = twoLevel && one(8) ? 32 : random.pick([8, 9, 9, 10]);
+	// a stream table at 0 is what stray pointers find: global leaves
+	const apart = !one(4) && lg2 !== 32;
 	const page = (base: bigint) => base + BigInt(random.below(TABLES)) * TABLE;
 
 	// ---- what the unit has
@@ -61,9 +64,7 @@ export function smmuMachine(seed: number): SmmuMachine {
 	const oas = one(3) ? 6 : one(8) ? random.below(8) : 5;
 	const ds = oas >= 6 && one(2);
 	const idr5 = oas | ((one(12) ? random.below(8) : 7) << 4) | (ds ? 1 << 7 : 0) | ((one(2) ? 1 : 0) << 10);
-	const twoLevel = one(2);
 	const split = random.pick([6, 8, 10]);
-	const lg2 = twoLevel && one(8) ? 32 : random.pick([8, 9, 9, 10]);
 	const registers: SmmuRegisters = {
 		idr0,
 		idr1: 16 | ((one(16) ? random.below(11) : 10) << 6) | (one(2) ? 1 << 26 : 0),
@@ -102,7 +103,7 @@ export function smmuMachine(seed: number): SmmuMachine {
 			const table = () => (one(3) ? BigInt(random.below(16)) << 59n : 0n);
 			const first = bit(!one(4), 6) | bit(one(3), 7) | bit(!one(6), 10) | bit(apart || one(2), 11) | bit(one(3), 51) | bit(!apart && one(2), 52) | bit(one(4), 53) | bit(one(4), 54) | (BigInt(random.below(8)) << 2n);
 			const second = bit(!one(10), 6) | bit(!one(4), 7) | bit(!one(6), 10) | bit(one(3), 51) | bit(!apart && one(2), 52) | (BigInt(one(2) ? random.below(4) : 0) << 53n) | (BigInt(one(2) ? 15 : random.below(16)) << 2n);
-			memory.set(FIRST + slot, order((leaf(FIRST) | first | table()) ^ odd(24, 1n << 52n)));
+			memory.set(FIRST + slot, order((leaf(FIRST) | first | table()) ^ odd(24, (1n << 52n) | bit(apart, 11))));
 			memory.set(SECOND + slot, order((leaf(SECOND) | second) ^ odd(24, 1n << 52n)));
 		}
 	}

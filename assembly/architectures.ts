@@ -16,12 +16,12 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
   return STATUS_FAULT;
 }
 
-/** `pasid`: NO_PASID for the requester's own route. `geometry`: the table of a route of one stage, or the first; `second`: the other. */
-export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, geometry: usize, second: usize): u32 {
+/** `pasid`: NO_PASID for the requester's own route. Tables of the first and second stage, or 0. */
+export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
   const arch = priv(unit).arch;
-  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, geometry);
-  if (arch == ARCH_SMMUV3 && pasid == NO_PASID) return setSmmuRoute(m, unit, rid, type, domain, geometry, second);
-  if (pasid != NO_PASID || second != 0) return EDIT_FORMAT;
-  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, geometry);
+  if (arch == ARCH_SMMUV3 && pasid == NO_PASID) return setSmmuRoute(m, unit, rid, type, domain, first, second);
+  if (pasid != NO_PASID || first != 0) return EDIT_FORMAT;
+  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, second);
+  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, second);
   return EDIT_FORMAT;
 }

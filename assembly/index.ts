@@ -178,9 +178,9 @@ export function invalidate(
   invalidateCaches(unit, caches, scope, domain, pasid, rid, wide(low, high), wide(lastLow, lastHigh));
 }
 
-/** Write the device-table words of a route; EDIT_*. `table` and `second` are page tables' records, or 0. */
-export function setRoute(context: usize, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, table: usize, second: usize): u32 {
-  return architectures.setRoute(engine(context), unit, rid, pasid, type, domain, table, second);
+/** Write the device-table words of a route; EDIT_*. `first` and `second` are page tables' records, or 0. */
+export function setRoute(context: usize, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
+  return architectures.setRoute(engine(context), unit, rid, pasid, type, domain, first, second);
 }
 
 export function nextFault(unit: usize): usize {

@@ -1,6 +1,6 @@
 // The driver's side of SMMUv3's words (IHI 0070 5.1, 5.2, 5.4): STE and CD of a stream, from the geometries of its tables.
 import {
-  EDIT_FORMAT, EDIT_NO_FRAME, EDIT_OK, EDIT_RANGE, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, ROUTE_BLOCKED, ROUTE_BYPASS, SMMU_IDR1,
+  EDIT_FORMAT, EDIT_NO_FRAME, EDIT_OK, EDIT_RANGE, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, ROUTE_BLOCKED, ROUTE_FIRST, ROUTE_NESTED, ROUTE_SECOND, SMMU_IDR1,
   SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG, VMSA_ACCESSED, VMSA_AFFD, VMSA_BIG_ENDIAN, VMSA_DIRTY, VMSA_DS, VMSA_FWB, VMSA_PTW,
 } from "../layout";
 import { Geometry } from "../format/contract";
@@ -88,25 +88,20 @@ function writeSecond(ste: usize, g: Geometry): void {
   store<u64>(ste, g.root | flag(g, VMSA_DS, 3) | (g.granule == 12 && g.top == 4 ? 4 : 0), 24);
 }
 
+/** A table of the format, or none where the route has no such stage. */
+@inline
+function fits(table: usize, wanted: bool, format: u32): bool {
+  return wanted ? table != 0 && changetype<Geometry>(table).format == format : table == 0;
+}
+
 /**
- * Write the route of a stream: blocked (abort), bypass, or its tables, each known by its format: a CD for stage 1, the
- * STE for stage 2. `domain` is the VMID; the ASID is 0. Stream table and CD are made as needed. EDIT_*; nothing changes
- * on a failure. Caches are the caller's.
+ * Write the route of a stream: blocked (abort), bypass, or its tables: a CD for stage 1, the STE for stage 2. `domain` is
+ * the VMID; the ASID is 0. Stream table and CD are made as needed. EDIT_*; no route changes on a failure. Caches are the
+ * caller's.
  */
-export function setSmmuRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, table: usize, other: usize): u32 {
-  let first: usize = 0;
-  let second: usize = 0;
-  if (type != ROUTE_BLOCKED && type != ROUTE_BYPASS) {
-    if ((table | other) == 0) return EDIT_FORMAT;
-    for (let i = 0; i < 2; i++) {
-      const one = i == 0 ? table : other;
-      if (one == 0) continue;
-      const format = changetype<Geometry>(one).format;
-      if (format == FORMAT_VMSA_FIRST && first == 0) first = one;
-      else if (format == FORMAT_VMSA_SECOND && second == 0) second = one;
-      else return EDIT_FORMAT;
-    }
-  }
+export function setSmmuRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
+  if (!fits(first, type == ROUTE_FIRST || type == ROUTE_NESTED, FORMAT_VMSA_FIRST)) return EDIT_FORMAT;
+  if (!fits(second, type == ROUTE_SECOND || type == ROUTE_NESTED, FORMAT_VMSA_SECOND)) return EDIT_FORMAT;
   const opened = openStreams(m, unit);
   if (opened != EDIT_OK) return opened;
   if (<u64>rid >> (register(unit, SMMU_STRTAB_BASE_CFG) & 63) != 0) return EDIT_RANGE;

@@ -102,15 +102,16 @@ export function smmuMachine(seed: number): SmmuMachine {
 			const leaf = (base: bigint) => (kind < 6 ? page(base) | 3n : pack(leafAddress(index, g), g) | (kind === 7 && one(3) ? 0n : kind < 7 ? 1n : 3n));
 			const table = () => (one(3) ? BigInt(random.below(16)) << 59n : 0n);
 			const first = bit(!one(4), 6) | bit(one(3), 7) | bit(!one(6), 10) | bit(apart || one(2), 11) | bit(one(3), 51) | bit(!apart && one(2), 52) | bit(one(4), 53) | bit(one(4), 54) | (BigInt(random.below(8)) << 2n);
-			const second = bit(!one(10), 6) | bit(!one(4), 7) | bit(!one(6), 10) | bit(one(3), 51) | bit(!apart && one(2), 52) | (BigInt(one(2) ? random.below(4) : 0) << 53n) | (BigInt(one(2) ? 15 : random.below(16)) << 2n);
+			// (bit 11 is nothing to stage 2, but stray pointers take its tables for stage 1)
+			const second = bit(apart, 11) | bit(!one(10), 6) | bit(!one(4), 7) | bit(!one(6), 10) | bit(one(3), 51) | bit(!apart && one(2), 52) | (BigInt(one(2) ? random.below(4) : 0) << 53n) | (BigInt(one(2) ? 15 : random.below(16)) << 2n);
 			memory.set(FIRST + slot, order((leaf(FIRST) | first | table()) ^ odd(24, (1n << 52n) | bit(apart, 11))));
-			memory.set(SECOND + slot, order((leaf(SECOND) | second) ^ odd(24, 1n << 52n)));
+			memory.set(SECOND + slot, order((leaf(SECOND) | second) ^ odd(24, (1n << 52n) | bit(apart, 11))));
 		}
 	}
 	let nextIdentity = IDENTITY;
 	/** A stage 2 from `top` down to blocks of level 1, or pages where there is one level only. */
 	const identity = (g: Granule, top: number): bigint => {
-		const rights = () => bit(!one(40), 6) | bit(!one(6), 7) | bit(!one(16), 10) | bit(one(6), 51) | bit(!apart && one(6), 52) | (one(10) ? 0n : 15n << 2n);
+		const rights = () => bit(apart, 11) | bit(!one(40), 6) | bit(!one(6), 7) | bit(!one(16), 10) | bit(one(6), 51) | bit(!apart && one(6), 52) | (one(10) ? 0n : 15n << 2n);
 		const root = nextIdentity;
 		nextIdentity += 0x10_0000n;
 		let at = root;

@@ -28,7 +28,7 @@ export interface EngineExports extends Record<string, unknown> {
 	batch(context: number, unit: number, columns: number, capacity: number, count: number): number;
 	run(...words: number[]): number;
 	invalidate(...words: number[]): void;
-	setRoute(context: number, unit: number, rid: number, pasid: number, type: number, domain: number, table: number, second: number): number;
+	setRoute(context: number, unit: number, rid: number, pasid: number, type: number, domain: number, first: number, second: number): number;
 	nextFault(unit: number): number;
 }
 

@@ -1,5 +1,6 @@
 import {
 	ACCESS_ANY,
+	ACCESS_EXECUTE,
 	ACCESS_READ,
 	ACCESS_WRITE,
 	EDIT_ALIGNMENT,
@@ -8,7 +9,6 @@ import {
 	EDIT_OK,
 	EDIT_PERMISSION,
 	EDIT_RANGE,
-	FORMAT_VTD_SECOND,
 	GEOMETRY_FLAGS,
 	GEOMETRY_FORMAT,
 	GEOMETRY_GRANULE,
@@ -27,27 +27,30 @@ import {
 } from "../../assembly/layout.ts";
 import { EngineError, type EngineErrorCode } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
+import { TABLE_FORMATS, type TableFormat, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
 /** Format of a kernel-built table. */
 export interface PageTableConfig {
-	format: "vtd-second";
-	/** 3, 4 or 5 */
+	format: TableFormatName;
+	/** as many as the format has: 3, 4 or 5; 2 of riscv-sv32; 2 or 3 of vmsav8 with 16K and 64K */
 	levels: number;
-	/** output address bits; default 52 */
+	/** output address bits; default: the most that the format has, 52 for vtd-second */
 	outputBits?: number;
 	/** input address bits when fewer than the levels give */
 	inputBits?: number;
-	/** largest leaf, lg2 bytes; default 30 */
+	/** largest leaf, lg2 bytes; default: the format's largest */
 	largestLeafLg2?: number;
 }
 
 export interface Permissions {
 	read: boolean;
 	write: boolean;
+	/** for formats that tell a fetch from a read; default false */
+	execute?: boolean;
 }
 
-const permissionBits = (p: Permissions) => (p.read ? ACCESS_READ : 0) | (p.write ? ACCESS_WRITE : 0);
+const permissionBits = (p: Permissions) => (p.read ? ACCESS_READ : 0) | (p.write ? ACCESS_WRITE : 0) | (p.execute ? ACCESS_EXECUTE : 0);
 const low = (value: bigint) => Number(value & 0xffffffffn);
 const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
 
@@ -62,6 +65,7 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 /** A page table that the engine builds in frames of its own. Made by `Engine.createTable`. */
 export class PageTable {
 	private open = true;
+	private readonly format: TableFormat;
 
 	/** @internal */
 	constructor(
@@ -74,28 +78,31 @@ export class PageTable {
 		readonly config: Readonly<PageTableConfig>,
 		private readonly freed: (record: number) => void,
 	) {
-		const { levels, outputBits = 52, inputBits = 12 + 9 * levels, largestLeafLg2 = 30 } = config;
 		const bad = (what: string, knob: string): never => {
 			freed(record);
 			throw new EngineError("BadConfig", what, { operation: "Engine.createTable", knob });
 		};
-		if (config.format !== "vtd-second") bad(`unknown format "${config.format}"`, "format");
-		if (![3, 4, 5].includes(levels)) bad(`levels must be 3, 4 or 5, not ${levels}`, "levels");
-		if (!(inputBits > 12 && inputBits <= 12 + 9 * levels)) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
-		if (!(outputBits > 12 && outputBits <= 52)) bad(`output bits must be 13 to 52, not ${outputBits}`, "outputBits");
-		let leaves = 1n << 12n;
-		for (const lg2 of [21, 30]) if (lg2 <= largestLeafLg2) leaves |= 1n << BigInt(lg2);
+		if (!Object.hasOwn(TABLE_FORMATS, config.format)) bad(`unknown format "${config.format}"`, "format");
+		const format = TABLE_FORMATS[config.format];
+		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63 } = config;
+		const smallest = format.leaves[0];
+		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
+		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
+		const least = format.leastInputBits?.(levels) ?? smallest + 1;
+		if (!(inputBits >= least && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
+		if (!(outputBits > smallest && outputBits <= format.outputBits)) bad(`output bits must be ${smallest + 1} to ${format.outputBits}, not ${outputBits}`, "outputBits");
+		this.format = format;
 		const view = views.data();
 		view.setBigUint64(record + GEOMETRY_ROOT, 0n, true);
-		view.setBigUint64(record + GEOMETRY_LEAVES, (1n << 12n) | (1n << 21n) | (1n << 30n), true);
-		view.setUint32(record + GEOMETRY_FORMAT, FORMAT_VTD_SECOND, true);
+		view.setBigUint64(record + GEOMETRY_LEAVES, mask(format.leaves), true);
+		view.setUint32(record + GEOMETRY_FORMAT, format.code, true);
 		view.setUint32(record + GEOMETRY_TOP, levels - 1, true);
 		view.setUint32(record + GEOMETRY_INPUT_BITS, inputBits, true);
 		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
-		view.setUint32(record + GEOMETRY_FLAGS, 0, true);
-		view.setUint32(record + GEOMETRY_GRANULE, 12, true);
+		view.setUint32(record + GEOMETRY_FLAGS, format.flags, true);
+		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
-		view.setBigUint64(record + TABLE_LEAVES, leaves, true);
+		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || lg2 <= largestLeafLg2)), true);
 		view.setUint32(record + TABLE_FRAMES, 0, true);
 		if (exports.openTable(context, record) !== EDIT_OK) {
 			freed(record);
@@ -163,7 +170,9 @@ export class PageTable {
 
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
-		this.unmap(0n, 1n << BigInt(this.inputBits));
+		const bits = BigInt(this.inputBits);
+		if (!this.format.signed) this.unmap(0n, 1n << bits);
+		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
 	}
 
 	private get inputBits(): number {
@@ -174,10 +183,14 @@ export class PageTable {
 		if (first < 0n || size <= 0n || first + size > 1n << 64n) {
 			throw new EngineError("OutOfRange", "addresses must be 0 to 2^64 - 1, size at least 1", { operation, first, last: first + size - 1n });
 		}
+		// what lies between the halves is no address
+		if (this.format.signed && first >> 63n !== (first + size - 1n) >> 63n) {
+			throw new EngineError("OutOfRange", "a range lies in one half of the input", { operation, first, last: first + size - 1n });
+		}
 	}
 
 	/** What the table says of an address now, past every cache; null when it is not mapped for the access. */
-	lookUp(iova: bigint, access: Permissions | "any" = "any"): { pa: bigint; pageBytes: number; read: boolean; write: boolean } | null {
+	lookUp(iova: bigint, access: Permissions | "any" = "any"): { pa: bigint; pageBytes: number; read: boolean; write: boolean; execute: boolean } | null {
 		this.check("PageTable.lookUp");
 		const bits = access === "any" ? ACCESS_ANY : permissionBits(access);
 		if (this.exports.lookUp(this.context, this.record, low(iova), high(iova), bits) !== OUTCOME_TRANSLATED) return null;
@@ -188,6 +201,7 @@ export class PageTable {
 			pageBytes: 2 ** view.getUint32(this.scratch + 16, true),
 			read: (permissions & ACCESS_READ) !== 0,
 			write: (permissions & ACCESS_WRITE) !== 0,
+			execute: (permissions & ACCESS_EXECUTE) !== 0,
 		};
 	}
 

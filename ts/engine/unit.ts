@@ -38,6 +38,8 @@ import {
 	RESULT_SIZE_LG2,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
+	ROUTE_FIRST,
+	ROUTE_NESTED,
 	ROUTE_SECOND,
 	STATUS_CROSSES,
 	STATUS_INTERRUPT,
@@ -134,7 +136,14 @@ const low = (value: bigint) => Number(value & 0xffffffffn);
 const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
 
 /** What `Unit.setRoute` installs for a requester. */
-export type RouteConfig = { type: "blocked" } | { type: "bypass"; domain: number } | { type: "second-stage"; domain: number; table: PageTable };
+export type RouteConfig = { /** of one PASID instead of requests without */ pasid?: number } & (
+	| { type: "blocked" }
+	| { type: "bypass"; domain: number }
+	| { type: "first-stage"; domain: number; table: PageTable }
+	| { type: "second-stage"; domain: number; table: PageTable }
+	/** `first` lies where `second` maps its root */
+	| { type: "nested"; domain: number; first: PageTable; second: PageTable }
+);
 
 /** One IOMMU unit of an engine. */
 export class Unit {
@@ -253,10 +262,11 @@ export class Unit {
 
 	/** Write the device-table words of a requester's route. Cached entries stay until invalidated. @throws EngineError OutOfFrames */
 	setRoute(rid: number, route: RouteConfig): void {
-		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND };
+		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "first-stage": ROUTE_FIRST, "second-stage": ROUTE_SECOND, nested: ROUTE_NESTED };
 		const domain = route.type === "blocked" ? 0 : route.domain;
-		const table = route.type === "second-stage" ? route.table.record : 0;
-		const code = this.exports.setRoute(this.context, this.record, rid, NO_PASID, types[route.type], domain, table, 0);
+		const first = route.type === "first-stage" ? route.table.record : route.type === "nested" ? route.first.record : 0;
+		const second = route.type === "second-stage" ? route.table.record : route.type === "nested" ? route.second.record : 0;
+		const code = this.exports.setRoute(this.context, this.record, rid, route.pasid ?? NO_PASID, types[route.type], domain, first, second);
 		if (code === EDIT_OK) return;
 		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
 			operation: "Unit.setRoute",

@@ -253,7 +253,7 @@ function walked<D extends DeviceTables>(
   succeed(result, walk.pa, walk.lg2, rights, HIT_NONE, walk.references, walk.attributes);
   const status = d.landing(unit, walk, result);
   if (status != STATUS_TRANSLATED) store<u32>(result, status, RESULT_STATUS);
-  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), address, walk);
+  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk);
   return status;
 }
 
@@ -312,7 +312,7 @@ export function translateWith<D extends DeviceTables>(
   const pointer = cachePointer(unit, CACHE_IOTLB);
   if (pointer != 0) {
     const c = cacheAt(pointer);
-    const entry = cachedAnswer(c, address, tag);
+    const entry = cachedAnswer(c, d.cachedAddress(route, address), tag);
     if (entry != 0) {
       const e = changetype<Entry>(entry);
       const lg2: u32 = 12 + <u32>(e.key & 63);

@@ -67,6 +67,8 @@ export class DeviceTables {
   @inline rights(seen: u32, attributes: u32): u32 { return seen; }
   /** STATUS_* of a walk that translated; other than STATUS_TRANSLATED is not put into the IOTLB. May write RESULT_VALUE* */
   @inline landing(unit: usize, walk: Walk, result: usize): u32 { return STATUS_TRANSLATED; }
+  /** the address that the IOTLB files an answer under (top bytes that are ignored) */
+  @inline cachedAddress(route: Route, address: u64): u64 { return address; }
   /** tag of the IOTLB entry of a walk: the route's, or made global */
   @inline fillTag(tag: u64, walk: Walk): u64 { return tag; }
   /** write the architecture's own reported fields of a fault (RESULT_VALUE, RESULT_VALUE2); `found` is its route, or 0 */

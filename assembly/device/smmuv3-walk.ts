@@ -2,7 +2,7 @@
 import { Geometry } from "../format/contract";
 import { VmsaFirst } from "../format/vmsav8-first";
 import { VmsaSecond } from "../format/vmsav8-second";
-import { ACCESS_PRIVILEGED, OUTCOME_NOT_PRESENT, STAGE_FIRST, STAGE_SECOND, VMSA_E0PD, VMSA_NO_WALK, VMSA_PRIVILEGES } from "../layout";
+import { ACCESS_PRIVILEGED, OUTCOME_NOT_PRESENT, STAGE_FIRST, STAGE_SECOND, VMSA_E0PD, VMSA_NO_WALK, VMSA_PRIVILEGES, VMSA_TBI } from "../layout";
 import { Engine } from "../memory/physical";
 import { walkNested } from "../nested";
 import { Walk } from "../unit";
@@ -18,6 +18,12 @@ export function walkVmsaSecond(m: Engine, unit: usize, found: usize, g: Geometry
 /** Stage 1 alone. */
 export function walkVmsaFirst(m: Engine, unit: usize, found: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
   return walkTable<VmsaFirst, TableAccess>(m, unit, found, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
+}
+
+/** The address without its top byte: bit 55 is repeated. */
+@inline
+export function withoutTop(address: u64): u64 {
+  return <u64>(<i64>(address << 8) >> 8);
 }
 
 /** A route of an SMMUv3 stream. VA[55] chooses the range where there are two. */
@@ -37,6 +43,7 @@ export function walkVmsa(m: Engine, unit: usize, found: usize, tag: u64, address
     walk.address = address;
     return OUTCOME_NOT_PRESENT;
   }
+  if (g.flags & VMSA_TBI) address = withoutTop(address);
   if (route.walker == WALKER_VMSA_FIRST) return walkVmsaFirst(m, unit, found, g, tag, address, access, writing, walk, mode);
   return walkNested<VmsaFirst, VmsaSecond>(m, unit, found, g, tag, address, access, writing, walk, mode);
 }

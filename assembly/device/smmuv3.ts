@@ -3,7 +3,7 @@ import {
   ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_READ, ACCESS_WRITE, NO_PASID, OUTCOME_ACCESS_ERROR, OUTCOME_NOT_PRESENT, OUTCOME_OUTPUT_SIZE,
   OUTCOME_POISON, OUTCOME_TRANSLATED, OUTCOME_UPDATE_REFUSED, ROUTE_BLOCKED, ROUTE_BYPASS, ROUTE_BYTES, ROUTE_FIRST, ROUTE_NESTED,
   ROUTE_SECOND, SMMU_CR0, SMMU_CR2, SMMU_GBPA, SMMU_IDR1, SMMU_REPORT, SMMU_REPORT_ADDRESS, SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG,
-  ACCESS_IMPLICIT, STAGE_SECOND,
+  ACCESS_IMPLICIT, STAGE_SECOND, VMSA_TBI,
 } from "../layout";
 import { globalOf, makeTag, TAG_FIRST, TAG_NESTED, TAG_SECOND, WORLD_SHIFT } from "../cache/tag";
 import { ATTRIBUTE_GLOBAL } from "../format/vmsav8-first";
@@ -14,7 +14,7 @@ import { entryWord, firstStage, Route, secondStage, spareStage } from "./route";
 import { cdIllegal, firstGeometry } from "./smmuv3-cd";
 import { field, idr0, inputWidth, outputWidth } from "./smmuv3-registers";
 import { contextPointer, configOf, dss, EL1, EL2, hasFirst, hasSecond, secondGeometry, steIllegal, substreamMax, vmidOf, worldOf } from "./smmuv3-ste";
-import { walkVmsaSecond } from "./smmuv3-walk";
+import { walkVmsaSecond, withoutTop } from "./smmuv3-walk";
 import { WALKER_VMSA_FIRST, WALKER_VMSA_NESTED, WALKER_VMSA_SECOND } from "./walkers";
 
 // ---- events (7.3)
@@ -52,8 +52,10 @@ const S1_STALLS: u32 = 16; // CD.S
 const S2_RECORDS: u32 = 32; // STE.S2R
 const S2_STALLS: u32 = 64; // STE.S2S
 const PLAIN: u32 = 128; // stage 1 translates, and nothing is overridden
-const PRIVCFG_SHIFT: u32 = 8; // 0 without ATTR_PERMS_OVR
-const INSTCFG_SHIFT: u32 = 10;
+const TBI0: u32 = 256;
+const TBI1: u32 = 512;
+const PRIVCFG_SHIFT: u32 = 28; // 0 without ATTR_PERMS_OVR
+const INSTCFG_SHIFT: u32 = 30;
 
 /** PASID-cache key of requests without SubstreamID that use CD 0: beyond every SubstreamID. */
 const NO_SUBSTREAM: u32 = 1 << 20;
@@ -191,7 +193,7 @@ export class Smmuv3 extends DeviceTables {
     const bits = changetype<Route>(device).bits;
     if (bits & (DISABLED | ABORT)) return NO_PASID;
     if (pasid == NO_PASID) return bits & LAZY ? NO_SUBSTREAM : NO_PASID;
-    return min(pasid, NO_SUBSTREAM + 1);
+    return pasid < NO_SUBSTREAM ? pasid : NO_SUBSTREAM + 1;
   }
 
   /** An access to a CD or level 1 CD: its address through stage 2 into `entryAddress` of the unit's walk. */
@@ -253,6 +255,8 @@ export class Smmuv3 extends DeviceTables {
     if (field(cd, 0, 44, 44)) route.bits |= S1_STALLS;
     firstGeometry(unit, cd, world, false, firstStage(route));
     firstGeometry(unit, cd, world, true, spareStage(route));
+    if (firstStage(route).flags & VMSA_TBI) route.bits |= TBI0;
+    if (spareStage(route).flags & VMSA_TBI) route.bits |= TBI1;
     const nested = route.walker == WALKER_VMSA_SECOND;
     route.type = nested ? ROUTE_NESTED : ROUTE_FIRST;
     route.walker = nested ? WALKER_VMSA_NESTED : WALKER_VMSA_FIRST;
@@ -283,6 +287,10 @@ export class Smmuv3 extends DeviceTables {
 
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 {
     return eventOf(unit, route.bits, walk, walk.implicit ? CLASS_TT : CLASS_IN);
+  }
+  // 5.4 TBI0, TBI1: the top byte is not the address's
+  @inline cachedAddress(route: Route, address: u64): u64 {
+    return route.bits & (address >> 55 & 1 ? TBI1 : TBI0) ? withoutTop(address) : address;
   }
   @inline fillTag(tag: u64, walk: Walk): u64 { return walk.attributes & ATTRIBUTE_GLOBAL ? globalOf(tag) : tag; }
 

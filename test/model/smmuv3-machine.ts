@@ -236,7 +236,7 @@ export function smmuRequest({ random, streams, contexts }: SmmuMachine) {
 	const odd = one(10);
 	return {
 		device: one(100) ? random.next() : odd ? random.pick(streams) : stream,
-		pasid: odd ? (one(2) ? random.below(1 << 20) : random.pick(SUBSTREAMS)) : substream === 0 && one(2) ? null : substream,
+		pasid: odd ? (one(2) ? random.pick([random.below(1 << 20), 1 << 20, (1 << 20) + 1]) : random.pick(SUBSTREAMS)) : substream === 0 && one(2) ? null : substream,
 		privileged: one(2),
 		address,
 		length: 1,

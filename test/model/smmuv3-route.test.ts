@@ -7,7 +7,7 @@ import { EVENT, encodeEvent, translateSmmuv3 } from "../reference/smmuv3.ts";
 import { Random } from "./random.ts";
 
 const BASE = 1n << 32n;
-const FRAMES = 1024;
+const FRAMES = 512;
 
 function make() {
 	const engine = Engine.create({ tables: { frames: FRAMES, base: BASE }, units: [{ architecture: "smmuv3" }] });
@@ -48,7 +48,7 @@ function ask({ unit, memory }: { unit: Unit; memory: Memory }, rid: number, addr
 function fill(random: Random, table: PageTable, format: TableFormatName, bits: number): bigint[] {
 	const page = 1n << BigInt(TABLE_FORMATS[format].leaves[0]);
 	const asked: bigint[] = [];
-	for (let n = 0; n < 60; n++) {
+	for (let n = 0; n < 30; n++) {
 		const size = page * BigInt(random.pick([1, 2, 16, 32, 128, 200]));
 		const window = random.chance(0.5) ? 0n : (1n << BigInt(bits)) - 4096n * page;
 		const first = window + page * BigInt(random.below(3896) & (random.chance(0.5) ? ~127 : ~0));
@@ -78,7 +78,7 @@ describe("a route to", () => {
 		const asked = fill(random, table, format, inputBits);
 		let translated = 0;
 		for (const address of asked) if (ask(machine, rid, address, random.pick(["r", "w", "x"])).status === "translated") translated += 1;
-		expect(translated).toBeGreaterThan(20);
+		expect(translated).toBeGreaterThan(10);
 		ask(machine, rid, 1n << BigInt(inputBits), "r");
 	});
 
@@ -128,8 +128,9 @@ describe("a route to", () => {
 	});
 });
 
-describe("global pages", () => {
-	it("serve every address space of a VMID, and go with it", () => {
+describe("caches", () => {
+	/** two substreams of VMID 5 with tables of their own; `more`: bits of the CDs */
+	const two = (more = 0n) => {
 		const engine = Engine.create({ memory: [{ kind: "owned", start: 0n, size: 1 << 20 }], units: [{ architecture: "smmuv3" }] });
 		const [unit] = engine.units;
 		const word = (at: number, value: bigint) => engine.memory.writeBytes(BigInt(at), new Uint8Array(new BigUint64Array([value]).buffer));
@@ -142,14 +143,18 @@ describe("global pages", () => {
 			[0, 1n],
 			[1, 2n],
 		] as const) {
-			word(0x2000 + 64 * n, 39n | (1n << 30n) | (1n << 31n) | (5n << 32n) | (1n << 41n) | (3n << 45n) | (asid << 48n));
+			word(0x2000 + 64 * n, 39n | (1n << 30n) | (1n << 31n) | (5n << 32n) | (1n << 41n) | (3n << 45n) | (asid << 48n) | more);
 			word(0x2008 + 64 * n, BigInt(0x4000 + 0x1000 * n));
 			word(0x4000 + 0x1000 * n, BigInt(0x6000 + 0x1000 * n) | 3n);
 			// page 0 global, page 1 not
 			word(0x6000 + 0x1000 * n, BigInt(0x8000 + 0x1000 * n) | 0x443n);
 			word(0x6008 + 0x1000 * n, BigInt(0xa000 + 0x1000 * n) | 0xc43n);
 		}
-		const pa = (address: bigint, pasid?: number) => unit.translate(0, address, { pasid }).pa;
+		return { unit, word, pa: (address: bigint, pasid?: number) => unit.translate(0, address, { pasid }).pa };
+	};
+
+	it("serve every address space of a VMID with a global page, which goes with the VMID", () => {
+		const { unit, pa } = two();
 		expect([pa(0x0n), pa(0x1000n)]).toEqual([0x8000n, 0xa000n]);
 		// ASID 2 is answered by the global page of ASID 1, as the architecture lets it
 		expect([pa(0x0n, 1), pa(0x1000n, 1)]).toEqual([0x8000n, 0xb000n]);
@@ -158,5 +163,15 @@ describe("global pages", () => {
 		expect(pa(0x0n, 1)).toBe(0x8000n);
 		unit.invalidate({ scope: "domain", domain: 5, caches: ["iotlb"] });
 		expect(pa(0x0n, 1)).toBe(0x9000n);
+	});
+
+	it("know an address without the top byte that TBI ignores", () => {
+		const { unit, word, pa } = two(1n << 38n);
+		expect([pa(0xab00_0000_0000_1000n, 1), pa(0x1000n, 1), pa(0xff00_0000_0000_1008n, 1)]).toEqual([0xb000n, 0xb000n, 0xb008n]);
+		expect(unit.counters().iotlb).toMatchObject({ hits: 2, fills: 1 });
+		word(0x7008, 0xc000n | 0xc43n);
+		expect(pa(0xab00_0000_0000_1000n, 1)).toBe(0xb000n);
+		unit.invalidate({ scope: "page", domain: 5, address: 0x1000n });
+		expect(pa(0xab00_0000_0000_1000n, 1)).toBe(0xc000n);
 	});
 });

@@ -2,7 +2,8 @@
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
 import { Smmuv3 } from "./device/smmuv3";
 import { setSmmuRoute } from "./device/smmuv3-set";
-import { setVtdRoute, Vtd } from "./device/vtd";
+import { Vtd } from "./device/vtd";
+import { setVtdRoute } from "./device/vtd-route";
 import { ARCH_AMDVI, ARCH_SMMUV3, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
@@ -19,9 +20,9 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
 /** `pasid`: NO_PASID for the requester's own route. Tables of the first and second stage, or 0. */
 export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
   const arch = priv(unit).arch;
+  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, pasid, type, domain, first, second);
   if (arch == ARCH_SMMUV3 && pasid == NO_PASID) return setSmmuRoute(m, unit, rid, type, domain, first, second);
   if (pasid != NO_PASID || first != 0) return EDIT_FORMAT;
-  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, second);
   if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, second);
   return EDIT_FORMAT;
 }

@@ -260,6 +260,13 @@ export const EDIT_RANGE = 4; // beyond the table's input or output width
 export const EDIT_PERMISSION = 5; // the format cannot express the permissions
 export const EDIT_FORMAT = 6;
 
+// ---- dirty pages of a kernel-built table, in the scratch memory
+export const DIRTY_BASE = 8; // u64
+export const DIRTY_NEXT = 16; // u64
+export const DIRTY_BITMAP = 2560; // a bit for each of the smallest pages from the base up
+export const DIRTY_BITMAP_BYTES = 512;
+export const DIRTY_KEEP = 1; // read without clearing
+
 export const MAP_REPLACE = 1; // replace what is mapped instead of EDIT_EXISTS
 
 // ---- a kernel-built page table

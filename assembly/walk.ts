@@ -232,6 +232,7 @@ function update<F extends PtFormat, A extends TableAccess>(
   if (!f.updates(g)) return end(walk, OUTCOME_UPDATE_REFUSED, level, entry);
   const tables = changetype<A>(0);
   walk.level = level;
+  walk.entry = entry;
   const reached = tables.resolve(m, unit, route, walk, where, true, mode);
   if (reached != OUTCOME_TRANSLATED) return reached;
   const bytes: u32 = 1 << f.entryLg2(g);

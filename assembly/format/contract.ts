@@ -112,6 +112,8 @@ export class PtFormat {
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 { return 0; }
   /** a leaf with other permissions */
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 { return leaf; }
+  /** a leaf with its D bit set: hardware sets that of one entry of a span, for all of it */
+  @inline soil(g: Geometry, level: u32, leaf: u64): u64 { return leaf; }
   /** a leaf with its D bit cleared */
   @inline clean(g: Geometry, level: u32, leaf: u64): u64 { return leaf; }
 }

@@ -5,7 +5,7 @@
 import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE, OUTCOME_UPDATE_REFUSED, PERM_PRIVILEGED_SHIFT } from "../layout";
 import { VMSA_ACCESSED, VMSA_AFFD, VMSA_DIRTY, VMSA_DS, VMSA_E0PD, VMSA_EPAN, VMSA_HAD, VMSA_PAN, VMSA_PRIVILEGES, VMSA_WXN } from "../layout";
 import { Geometry } from "./contract";
-import { ACCESS_FLAG, DIRTY_MODIFIER, NOT_ACCESSED, refusedBy, Vmsa } from "./vmsav8";
+import { ACCESS_FLAG, DIRTY_MODIFIER, NOT_ACCESSED, refusedBy, Vmsa, WAS_DIRTY } from "./vmsav8";
 
 const UNPRIVILEGED: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
@@ -69,20 +69,27 @@ export class VmsaFirst extends Vmsa {
     const touched = entry | ACCESS_FLAG;
     return writing && (g.flags & VMSA_DIRTY) != 0 && (entry & DIRTY_MODIFIER) != 0 ? touched & ~READ_ONLY : touched;
   }
-  @inline dirty(g: Geometry, level: u32, entry: u64): bool { return (entry & READ_ONLY) == 0; }
+  @inline dirty(g: Geometry, level: u32, entry: u64): bool {
+    return (entry & READ_ONLY) == 0 || (entry & (WAS_DIRTY | DIRTY_MODIFIER)) == WAS_DIRTY;
+  }
 
   // a leaf that is present is readable
   @inline expressible(g: Geometry, permissions: u32): bool { return (permissions & ACCESS_READ) != 0; }
-  @inline rights(g: Geometry, permissions: u32): u64 {
-    const write: u64 = permissions & ACCESS_WRITE ? (g.flags & VMSA_DIRTY ? DIRTY_MODIFIER : 0) : READ_ONLY;
-    return write | (permissions & ACCESS_EXECUTE ? 0 : PXN | UXN);
+  @inline rights(g: Geometry, permissions: u32, dirty: bool): u64 {
+    const fetch: u64 = permissions & ACCESS_EXECUTE ? 0 : PXN | UXN;
+    if (!(permissions & ACCESS_WRITE)) return fetch | READ_ONLY | (dirty ? WAS_DIRTY : 0);
+    return g.flags & VMSA_DIRTY ? fetch | DIRTY_MODIFIER | (dirty ? 0 : READ_ONLY) : fetch;
   }
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
     const share: u64 = g.flags & VMSA_DS ? 0 : INNER_SHAREABLE;
-    return this.place(g, level, address, index, lg2) | UNPRIVILEGED | NOT_GLOBAL | share | this.rights(g, permissions);
+    return this.place(g, level, address, index, lg2) | UNPRIVILEGED | NOT_GLOBAL | share | this.rights(g, permissions, false);
   }
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 {
-    return (leaf & ~(READ_ONLY | DIRTY_MODIFIER | PXN | UXN)) | this.rights(g, permissions);
+    const dirty = (g.flags & VMSA_DIRTY) != 0 && this.dirty(g, level, leaf);
+    return (leaf & ~(READ_ONLY | DIRTY_MODIFIER | PXN | UXN | WAS_DIRTY)) | this.rights(g, permissions, dirty);
   }
-  @inline clean(g: Geometry, level: u32, leaf: u64): u64 { return leaf & DIRTY_MODIFIER ? leaf | READ_ONLY : leaf; }
+  @inline soil(g: Geometry, level: u32, leaf: u64): u64 { return leaf & DIRTY_MODIFIER ? leaf & ~READ_ONLY : leaf | WAS_DIRTY; }
+  @inline clean(g: Geometry, level: u32, leaf: u64): u64 {
+    return (leaf & DIRTY_MODIFIER ? leaf | READ_ONLY : leaf) & ~WAS_DIRTY;
+  }
 }

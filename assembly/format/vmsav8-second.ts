@@ -5,7 +5,7 @@ import { ACCESS_EXECUTE, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, PERM_PRIVIL
 import { OUTCOME_NO_READ, OUTCOME_NO_WRITE, OUTCOME_UPDATE_REFUSED } from "../layout";
 import { VMSA_ACCESSED, VMSA_AFFD, VMSA_DIRTY, VMSA_DS, VMSA_FWB, VMSA_PTW, VMSA_XNX } from "../layout";
 import { Geometry } from "./contract";
-import { ACCESS_FLAG, DIRTY_MODIFIER, NOT_ACCESSED, refusedBy, Vmsa } from "./vmsav8";
+import { ACCESS_FLAG, DIRTY_MODIFIER, NOT_ACCESSED, refusedBy, Vmsa, WAS_DIRTY } from "./vmsav8";
 
 const NORMAL: u64 = 15 << 2; // write-back, cacheable
 const READ: u64 = 1 << 6;
@@ -56,20 +56,26 @@ export class VmsaSecond extends Vmsa {
     const touched = entry | ACCESS_FLAG;
     return writing && (g.flags & VMSA_DIRTY) != 0 && (entry & DIRTY_MODIFIER) != 0 ? touched | WRITE : touched;
   }
-  @inline dirty(g: Geometry, level: u32, entry: u64): bool { return (entry & WRITE) != 0; }
+  @inline dirty(g: Geometry, level: u32, entry: u64): bool {
+    return (entry & WRITE) != 0 || (entry & (WAS_DIRTY | DIRTY_MODIFIER)) == WAS_DIRTY;
+  }
 
   @inline expressible(g: Geometry, permissions: u32): bool { return (permissions & (ACCESS_READ | ACCESS_WRITE)) != 0; }
-  @inline rights(g: Geometry, permissions: u32): u64 {
-    return (permissions & ACCESS_READ ? READ : 0) |
-      (permissions & ACCESS_WRITE ? WRITE | (g.flags & VMSA_DIRTY ? DIRTY_MODIFIER : 0) : 0) |
-      (permissions & ACCESS_EXECUTE ? 0 : NO_EXECUTE);
+  @inline rights(g: Geometry, permissions: u32, dirty: bool): u64 {
+    const other: u64 = (permissions & ACCESS_READ ? READ : 0) | (permissions & ACCESS_EXECUTE ? 0 : NO_EXECUTE);
+    if (!(permissions & ACCESS_WRITE)) return other | (dirty ? WAS_DIRTY : 0);
+    return g.flags & VMSA_DIRTY ? other | DIRTY_MODIFIER | (dirty ? WRITE : 0) : other | WRITE;
   }
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
     const share: u64 = g.flags & VMSA_DS ? 0 : INNER_SHAREABLE;
-    return this.place(g, level, address, index, lg2) | NORMAL | share | this.rights(g, permissions);
+    return this.place(g, level, address, index, lg2) | NORMAL | share | this.rights(g, permissions, false);
   }
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 {
-    return (leaf & ~(READ | WRITE | DIRTY_MODIFIER | XN)) | this.rights(g, permissions);
+    const dirty = (g.flags & VMSA_DIRTY) != 0 && this.dirty(g, level, leaf);
+    return (leaf & ~(READ | WRITE | DIRTY_MODIFIER | XN | WAS_DIRTY)) | this.rights(g, permissions, dirty);
   }
-  @inline clean(g: Geometry, level: u32, leaf: u64): u64 { return leaf & DIRTY_MODIFIER ? leaf & ~WRITE : leaf; }
+  @inline soil(g: Geometry, level: u32, leaf: u64): u64 { return leaf & DIRTY_MODIFIER ? leaf | WRITE : leaf | WAS_DIRTY; }
+  @inline clean(g: Geometry, level: u32, leaf: u64): u64 {
+    return (leaf & DIRTY_MODIFIER ? leaf & ~WRITE : leaf) & ~WAS_DIRTY;
+  }
 }

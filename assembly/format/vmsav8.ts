@@ -15,6 +15,8 @@ import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_OUTPUT_SIZE, ENTRY_TABLE, Geometry, PtF
 export const ACCESS_FLAG: u64 = 1 << 10;
 export const DIRTY_MODIFIER: u64 = 1 << 51;
 export const CONTIGUOUS: u64 = 1 << 52;
+/** Our own, which hardware ignores: a page that was dirty when it lost its write right */
+export const WAS_DIRTY: u64 = 1 << 55;
 const TABLE: u64 = 3;
 const BLOCK: u64 = 1;
 

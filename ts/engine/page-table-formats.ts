@@ -1,7 +1,28 @@
 /** Formats of the page tables that the engine builds: one line of FORMATS for each. */
-import { ACCESS_READ, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_SECOND, VMSA_PRIVILEGES } from "../../assembly/layout.ts";
+import {
+	ACCESS_READ,
+	AMD_V1_ACCESSED,
+	AMD_V1_DIRTY,
+	AMD_V1_READ,
+	AMD_V1_WRITE,
+	AMD_V2_ACCESSED,
+	AMD_V2_DIRTY,
+	AMD_V2_NX,
+	FORMAT_AMD_V1,
+	FORMAT_AMD_V2,
+	FORMAT_VMSA_FIRST,
+	FORMAT_VMSA_SECOND,
+	FORMAT_VTD_FIRST,
+	FORMAT_VTD_SECOND,
+	VMSA_ACCESSED,
+	VMSA_DIRTY,
+	VMSA_PRIVILEGES,
+	VTD_FIRST_EXECUTE,
+	VTD_FIRST_NO_EXECUTE,
+	VTD_SECOND_TRACKS,
+} from "../../assembly/layout.ts";
 
-export type TableFormatName = "vtd-second" | VmsaName;
+export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2" | VmsaName;
 type VmsaName = `vmsav8-${"first" | "second"}-${"4k" | "16k" | "64k"}`;
 
 /** What `Engine.createTable` needs to know of a format; entries are the engine's (assembly/format). */
@@ -9,6 +30,8 @@ export interface TableFormat {
 	code: number;
 	/** of its geometry */
 	flags: number;
+	/** and of one whose A and D bits hardware sets, where that is a choice */
+	trackFlags?: number;
 	/** numbers of levels that it comes in */
 	levels: readonly number[];
 	inputBits(levels: number): number;
@@ -26,14 +49,19 @@ export interface TableFormat {
 	expressible(permissions: number): boolean;
 }
 
+const nines = (levels: number) => Math.min(12 + 9 * levels, 64);
+const eitherRight = (permissions: number) => (permissions & 3) !== 0;
+const present = (permissions: number) => (permissions & ACCESS_READ) !== 0;
+const x86 = { levels: [4, 5], inputBits: nines, signed: true, outputBits: 52, leaves: [12, 21, 30], executes: true, expressible: present };
+
 // Arm ARM DDI 0487 D8.2, D8.7.1: blocks and contiguous sets of 48-bit descriptors; the levels follow from the input width.
 // A stage 2 has up to 16 tables at its first level, as far as one block of frames (512 KiB) holds them.
 const vmsa = (granule: number, levels: number[], leaves: number[]) => {
 	const bits = (n: number) => granule + (granule - 3) * n;
-	const shape = { levels, leaves, leastInputBits: (n: number) => bits(n - 1) + 1, signed: false, outputBits: 48, executes: true };
+	const shape = { trackFlags: VMSA_ACCESSED | VMSA_DIRTY, levels, leaves, leastInputBits: (n: number) => bits(n - 1) + 1, signed: false, outputBits: 48, executes: true };
 	return {
-		first: { ...shape, code: FORMAT_VMSA_FIRST, flags: VMSA_PRIVILEGES, inputBits: (n: number) => Math.min(48, bits(n)), expressible: (permissions: number) => (permissions & ACCESS_READ) !== 0 },
-		second: { ...shape, code: FORMAT_VMSA_SECOND, flags: 0, inputBits: (n: number) => Math.min(48, bits(n) + 4, bits(n - 1) + 16), expressible: (permissions: number) => (permissions & 3) !== 0 },
+		first: { ...shape, code: FORMAT_VMSA_FIRST, flags: VMSA_PRIVILEGES, inputBits: (n: number) => Math.min(48, bits(n)), expressible: present },
+		second: { ...shape, code: FORMAT_VMSA_SECOND, flags: 0, inputBits: (n: number) => Math.min(48, bits(n) + 4, bits(n - 1) + 16), expressible: eitherRight },
 	};
 };
 const vmsa4k = vmsa(12, [3, 4], [12, 16, 21, 25, 30, 34]);
@@ -41,7 +69,11 @@ const vmsa16k = vmsa(14, [2, 3], [14, 21, 25, 30]);
 const vmsa64k = vmsa(16, [2, 3], [16, 21, 29, 34]);
 
 export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
-	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, levels: [3, 4, 5], inputBits: (levels) => 12 + 9 * levels, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: (permissions) => (permissions & 3) !== 0 },
+	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
+	// A and D are always set
+	"vtd-first": { ...x86, code: FORMAT_VTD_FIRST, flags: VTD_FIRST_EXECUTE | VTD_FIRST_NO_EXECUTE },
+	"amd-v1": { code: FORMAT_AMD_V1, flags: AMD_V1_READ | AMD_V1_WRITE, trackFlags: AMD_V1_ACCESSED | AMD_V1_DIRTY, levels: [3, 4, 5, 6], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30, 39, 48], executes: false, expressible: eitherRight },
+	"amd-v2": { ...x86, code: FORMAT_AMD_V2, flags: AMD_V2_NX, trackFlags: AMD_V2_ACCESSED | AMD_V2_DIRTY },
 	"vmsav8-first-4k": vmsa4k.first,
 	"vmsav8-second-4k": vmsa4k.second,
 	"vmsav8-first-16k": vmsa16k.first,

@@ -3,8 +3,14 @@ import {
 	ACCESS_EXECUTE,
 	ACCESS_READ,
 	ACCESS_WRITE,
+	DIRTY_BASE,
+	DIRTY_BITMAP,
+	DIRTY_BITMAP_BYTES,
+	DIRTY_KEEP,
+	DIRTY_NEXT,
 	EDIT_ALIGNMENT,
 	EDIT_EXISTS,
+	EDIT_FORMAT,
 	EDIT_NO_FRAME,
 	EDIT_OK,
 	EDIT_PERMISSION,
@@ -33,14 +39,16 @@ import type { Views } from "./views.ts";
 /** Format of a kernel-built table. */
 export interface PageTableConfig {
 	format: TableFormatName;
-	/** as many as the format has: 3, 4 or 5; 2 of riscv-sv32; 2 or 3 of vmsav8 with 16K and 64K */
+	/** as many as the format has (page-table-formats.ts) */
 	levels: number;
-	/** output address bits; default: the most that the format has, 52 for vtd-second */
+	/** output address bits; default: the most that the format has */
 	outputBits?: number;
 	/** input address bits when fewer than the levels give */
 	inputBits?: number;
 	/** largest leaf, lg2 bytes; default: the format's largest */
 	largestLeafLg2?: number;
+	/** routes to the table ask hardware to set A and D; default false, first stages of VT-d always do */
+	accessedDirty?: boolean;
 }
 
 export interface Permissions {
@@ -60,6 +68,7 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 	[EDIT_ALIGNMENT]: ["Misaligned", "addresses and size must be multiples of the smallest leaf"],
 	[EDIT_RANGE]: ["OutOfRange", "beyond the table's input or output width"],
 	[EDIT_PERMISSION]: ["Permission", "the format cannot express these permissions"],
+	[EDIT_FORMAT]: ["Unsupported", "hardware does not track A and D in this table"],
 };
 
 /** A page table that the engine builds in frames of its own. Made by `Engine.createTable`. */
@@ -99,7 +108,7 @@ export class PageTable {
 		view.setUint32(record + GEOMETRY_TOP, levels - 1, true);
 		view.setUint32(record + GEOMETRY_INPUT_BITS, inputBits, true);
 		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
-		view.setUint32(record + GEOMETRY_FLAGS, format.flags, true);
+		view.setUint32(record + GEOMETRY_FLAGS, format.flags | (config.accessedDirty ? (format.trackFlags ?? 0) : 0), true);
 		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
 		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || lg2 <= largestLeafLg2)), true);
@@ -168,11 +177,73 @@ export class PageTable {
 		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
 	}
 
+	/**
+	 * Give everything that is mapped in [iova, iova + size) other permissions, holes allowed; a large leaf is split when
+	 * part of it changes. Cached answers stay until invalidated.
+	 * @returns bytes that were mapped there
+	 * @throws EngineError Misaligned, OutOfRange, Permission, OutOfFrames (for a split); nothing is changed then
+	 */
+	protect(iova: bigint, size: bigint, permissions: Permissions): bigint {
+		this.check("PageTable.protect");
+		this.range("PageTable.protect", iova, size);
+		const code = this.exports.protectPages(this.context, this.record, low(iova), high(iova), low(size), high(size), permissionBits(permissions));
+		if (code !== EDIT_OK) this.fail("PageTable.protect", code, iova, size);
+		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
+	}
+
+	/**
+	 * Read the D bits of [iova, iova + size) into `bitmap`, bit n of byte n >> 3 for the n-th `pageBytes` (default: the smallest leaf's) of
+	 * the range; bits that are set there stay set. They are cleared in the table unless `keep`: cached answers must be
+	 * invalidated before the next write is sure to be seen. A large leaf is dirty from end to end, and is split when it
+	 * reaches beyond a range that is cleared.
+	 * @returns pages of `pageBytes` that the table says are dirty
+	 * @throws EngineError BadConfig (pageBytes, bitmap), Misaligned, OutOfRange, OutOfFrames (for a split), Unsupported for a
+	 * table without `accessedDirty`; nothing is changed then
+	 */
+	readDirty(iova: bigint, size: bigint, bitmap: Uint8Array, options: { keep?: boolean; pageBytes?: number } = {}): number {
+		const operation = "PageTable.readDirty";
+		const smallest = this.format.leaves[0];
+		const { keep = false, pageBytes = 2 ** smallest } = options;
+		this.check(operation);
+		this.range(operation, iova, size);
+		const lg2 = Math.log2(pageBytes);
+		if (!Number.isInteger(lg2) || lg2 < smallest) throw new EngineError("BadConfig", `pages must be a power of two of ${2 ** smallest} at least, not ${pageBytes}`, { operation, knob: "pageBytes" });
+		const pages = (size + BigInt(pageBytes) - 1n) >> BigInt(lg2);
+		if (BigInt(bitmap.length) * 8n < pages) throw new EngineError("BadConfig", `${bitmap.length} bytes do not hold ${pages} bits`, { operation, knob: "bitmap", first: iova, last: iova + size - 1n });
+		let at = iova;
+		let count = 0;
+		let counted = -1;
+		do {
+			const code = this.exports.readDirty(this.context, this.record, low(iova), high(iova), low(size), high(size), low(at), high(at), keep ? DIRTY_KEEP : 0);
+			if (code !== EDIT_OK) this.fail(operation, code, iova, size);
+			const view = this.views.data();
+			const window = this.views.bytes().subarray(this.scratch + DIRTY_BITMAP, this.scratch + DIRTY_BITMAP + DIRTY_BITMAP_BYTES);
+			// pages of the range before the window's first
+			const before = Number((view.getBigUint64(this.scratch + DIRTY_BASE, true) - iova) >> BigInt(smallest));
+			for (let i = 0; i < window.length; i++) {
+				for (let bits = window[i]; bits !== 0; bits &= bits - 1) {
+					const page = Math.floor((before + 8 * i + 31 - Math.clz32(bits & -bits)) / 2 ** (lg2 - smallest));
+					if (page === counted) continue;
+					counted = page;
+					count += 1;
+					bitmap[Math.floor(page / 8)] |= 1 << (page % 8);
+				}
+			}
+			at = view.getBigUint64(this.scratch + DIRTY_NEXT, true);
+		} while (at !== 0n);
+		return count;
+	}
+
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
 		const bits = BigInt(this.inputBits);
-		if (!this.format.signed) this.unmap(0n, 1n << bits);
+		if (!this.format.signed && bits < 64n) this.unmap(0n, 1n << bits);
 		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
+	}
+
+	/** Last address that the table takes. */
+	get inputLast(): bigint {
+		return (1n << BigInt(this.inputBits)) - 1n;
 	}
 
 	private get inputBits(): number {

@@ -1,4 +1,4 @@
-/** Random map and unmap on a table of every format, against a plain map of its smallest pages. */
+/** Random map and unmap on VMSAv8-64 tables of all granules, against a plain map of their smallest pages. */
 import { describe, expect, it } from "vitest";
 import { Engine, EngineError } from "../../ts/engine/index.ts";
 import { TABLE_FORMATS, type TableFormatName } from "../../ts/engine/page-table-formats.ts";
@@ -10,7 +10,9 @@ const PAGES = (1 << 18) + 700;
 
 const RIGHTS = [1, 2, 3, 4, 5, 7];
 const edits = process.env.IOASID_NIGHTLY ? 30_000 : 500;
-const cases = Object.entries(TABLE_FORMATS).flatMap(([name, format]) => format.levels.map((levels) => [name as TableFormatName, levels] as const));
+const cases = Object.entries(TABLE_FORMATS)
+	.filter(([name]) => name.startsWith("vmsav8"))
+	.flatMap(([name, format]) => format.levels.map((levels) => [name as TableFormatName, levels] as const));
 
 describe("map and unmap", () => {
 	it.each(cases)("of %s with %i levels agree with a map of pages", (format, levels) => {

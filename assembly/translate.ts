@@ -191,6 +191,15 @@ function describe(result: usize, walk: Walk): void {
   store<u32>(result, 0, RESULT_GROUP);
 }
 
+/** A request that no table answers. */
+function diverted(result: usize, status: u32, address: u64): u32 {
+  succeed(result, address, 0, 0, HIT_NONE, 0, 0);
+  store<u64>(result, 0, RESULT_VALUE);
+  store<u64>(result, 0, RESULT_VALUE2);
+  store<u32>(result, status, RESULT_STATUS);
+  return status;
+}
+
 /** Route of a requester that is not the last one, remembered for the next request; 0 after its fault was reported. */
 function findRoute<D extends DeviceTables>(
   m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, key: u64, result: usize,
@@ -277,12 +286,7 @@ export function translateWith<D extends DeviceTables>(
   counters(unit).translations += 1;
   access = d.effectiveAccess(pasid, access);
   const status = d.intercept(unit, rid, pasid, address, access);
-  if (status != STATUS_TRANSLATED) {
-    store<u32>(result, status, RESULT_STATUS);
-    store<u32>(result, 0, RESULT_FAULT);
-    store<u64>(result, address, RESULT_PA);
-    return status;
-  }
+  if (status != STATUS_TRANSLATED) return diverted(result, status, address);
   const key = <u64>rid | (<u64>pasid << 32);
   let found = <usize>p.lastRoute;
   if (found != 0 && p.lastKey == key) {
@@ -298,10 +302,7 @@ export function translateWith<D extends DeviceTables>(
     const detour = d.detour(unit, route, pasid, address, access);
     if (detour != STATUS_TRANSLATED) {
       if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
-      store<u32>(result, detour, RESULT_STATUS);
-      store<u32>(result, 0, RESULT_FAULT);
-      store<u64>(result, address, RESULT_PA);
-      return detour;
+      return diverted(result, detour, address);
     }
     const refused = d.refuse(unit, route, pasid, address, access);
     if (refused != DECODED || route.type == ROUTE_BYPASS) {

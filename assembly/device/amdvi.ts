@@ -58,8 +58,6 @@ import { entryWord, firstStage, Route, ROUTE_UNCACHED, secondStage } from "./rou
 import { WALKER_AMD_NESTED, WALKER_AMD_V1, WALKER_AMD_V2 } from "./walkers";
 
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/** a device table entry in the scratch memory, whose 64 to 1984 stay zero (memory/physical.ts) */
-const WORDS: usize = 2560;
 
 // ---- Control (3.4.3; 36:34 DevTblSegEn)
 const IOMMU_EN: u64 = 1;
@@ -152,7 +150,7 @@ export class Amdvi extends DeviceTables {
     const offset = <u64>(rid & (0xffff >> segmentBits)) << 5;
     if (offset + 32 > bytes) return report(unit, IO_PAGE_FAULT, 0);
     const at = (base & ADDRESS) + offset;
-    const words = m.scratch + WORDS;
+    const words = m.scratch + 3584;
     for (let i: u32 = 0; i < 4; i++) {
       const pointer = i == 0 ? tablePointer(m, unit, at, 8, 0) : entryPointer(m, at + (i << 3), 8);
       if (pointer == 0) {

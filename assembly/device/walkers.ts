@@ -8,3 +8,6 @@ export const WALKER_AMD_NESTED: u32 = 22;
 export const WALKER_VMSA_FIRST: u32 = 0x60;
 export const WALKER_VMSA_SECOND: u32 = 0x61;
 export const WALKER_VMSA_NESTED: u32 = 0x62;
+export const WALKER_RISCV_FIRST: u32 = 0x40;
+export const WALKER_RISCV_SECOND: u32 = 0x41;
+export const WALKER_RISCV_NESTED: u32 = 0x42;

@@ -1,6 +1,7 @@
 /** Formats of the page tables that the engine builds: one line of FORMATS for each. */
 import {
 	ACCESS_READ,
+	ACCESS_WRITE,
 	AMD_V1_ACCESSED,
 	AMD_V1_DIRTY,
 	AMD_V1_READ,
@@ -12,17 +13,21 @@ import {
 	FORMAT_AMD_V2,
 	FORMAT_VMSA_FIRST,
 	FORMAT_VMSA_SECOND,
-	FORMAT_VTD_FIRST,
-	FORMAT_VTD_SECOND,
 	VMSA_ACCESSED,
 	VMSA_DIRTY,
 	VMSA_PRIVILEGES,
+	FORMAT_RISCV_SV,
+	FORMAT_RISCV_SV32,
+	FORMAT_VTD_FIRST,
+	FORMAT_VTD_SECOND,
+	RISCV_SV_UPDATE,
+	RISCV_SV_X4,
 	VTD_FIRST_EXECUTE,
 	VTD_FIRST_NO_EXECUTE,
 	VTD_SECOND_TRACKS,
 } from "../../assembly/layout.ts";
 
-export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2" | VmsaName;
+export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2" | VmsaName | "riscv-sv" | "riscv-sv-x4" | "riscv-sv32" | "riscv-sv32-x4";
 type VmsaName = `vmsav8-${"first" | "second"}-${"4k" | "16k" | "64k"}`;
 
 /** What `Engine.createTable` needs to know of a format; entries are the engine's (assembly/format). */
@@ -67,6 +72,10 @@ const vmsa = (granule: number, levels: number[], leaves: number[]) => {
 const vmsa4k = vmsa(12, [3, 4], [12, 16, 21, 25, 30, 34]);
 const vmsa16k = vmsa(14, [2, 3], [14, 21, 25, 30]);
 const vmsa64k = vmsa(16, [2, 3], [16, 21, 29, 34]);
+// [PRIV 12.3.1] W without R is reserved; 12.3 to 12.6, 18.5; NAPOT leaves too: every RISC-V IOMMU has Svnapot
+const riscvExpressible = (permissions: number) => (permissions & 3) !== ACCESS_WRITE;
+const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
+const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
 
 export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
 	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
@@ -80,4 +89,8 @@ export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
 	"vmsav8-second-16k": vmsa16k.second,
 	"vmsav8-first-64k": vmsa64k.first,
 	"vmsav8-second-64k": vmsa64k.second,
+	"riscv-sv": { ...riscv, flags: 0, inputBits: nines, signed: true },
+	"riscv-sv-x4": { ...riscv, flags: RISCV_SV_X4, inputBits: (levels) => 14 + 9 * levels, signed: false },
+	"riscv-sv32": { ...riscv32, flags: 0, inputBits: () => 32 },
+	"riscv-sv32-x4": { ...riscv32, flags: RISCV_SV_X4, inputBits: () => 34 },
 };

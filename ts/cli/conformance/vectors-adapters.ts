@@ -53,4 +53,12 @@ const smmuv3: Adapter = {
 	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined, privileged: true }),
 };
 
-export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi, smmuv3 };
+const riscv: Adapter = {
+	unit: (item) => ({
+		architecture: "riscv",
+		registers: { CAPABILITIES: register(item, "CAP"), FCTL: register(item, "FCTL"), DDTP: register(item, "DDTP") },
+	}),
+	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined }),
+};
+
+export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi, smmuv3, riscv };

@@ -8,7 +8,7 @@ import { TableAccess, walkTable } from "./walk";
 
 /** Stage-2 walk failed on behalf of stage 1: its report becomes the walk's own. */
 @inline
-function adopt(walk: Walk, second: Walk, implicit: u32): u32 {
+export function adopt(walk: Walk, second: Walk, implicit: u32): u32 {
   walk.outcome = second.outcome;
   walk.stage = STAGE_SECOND;
   walk.level = second.level;

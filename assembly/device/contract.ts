@@ -58,6 +58,14 @@ export class DeviceTables {
   @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 { return DECODED; }
   /** the architecture's code for a walk that did not translate */
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 { return 1; }
+  /** what the result says of the rights, when it is not what the IOTLB may grant: `seen` are the latter, as ACCESS_* */
+  @inline rights(seen: u32, attributes: u32): u32 { return seen; }
+  /** STATUS_* of a walk that translated; other than STATUS_TRANSLATED is not put into the IOTLB. May write RESULT_VALUE* */
+  @inline landing(unit: usize, walk: Walk, result: usize): u32 { return STATUS_TRANSLATED; }
+  /** tag of the IOTLB entry of a walk: the route's, or made global */
+  @inline fillTag(tag: u64, walk: Walk): u64 { return tag; }
+  /** write the architecture's own reported fields of a fault (RESULT_VALUE, RESULT_VALUE2); `found` is its route, or 0 */
+  @inline reportFault(unit: usize, found: usize, pasid: u32, code: u32, address: u64, result: usize): void {}
   /** write the architecture's fault record into a slot of FAULT_SLOT_BYTES; walk is null for device-table faults */
   @inline record(unit: usize, slot: usize, rid: u32, pasid: u32, code: u32, address: u64, access: u32, result: usize): void {}
 }

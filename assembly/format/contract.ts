@@ -53,6 +53,8 @@ export class PtFormat {
   @inline tableLg2(g: Geometry, level: u32): u32 { return this.indexBits(g, level) + this.entryLg2(g); }
   /** OUTCOME_* when the input address cannot be looked up at all */
   @inline outside(g: Geometry, address: u64): u32 { return OUTCOME_TRANSLATED; }
+  /** a table entry may lie at this physical address; otherwise its read is an access error */
+  @inline reaches(g: Geometry, address: u64): bool { return true; }
   /** the entry at a pointer, in the table's byte order */
   @inline read(g: Geometry, pointer: usize): u64 { return load<u64>(pointer); }
   @inline write(g: Geometry, pointer: usize, entry: u64): void { store<u64>(pointer, entry); }

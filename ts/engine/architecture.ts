@@ -9,11 +9,21 @@ import {
 	ARCH_AMDVI,
 	FORMAT_AMD_V1,
 	FORMAT_AMD_V2,
+	ARCH_RISCV,
+	FORMAT_RISCV_SV,
+	FORMAT_RISCV_SV32,
+	RISCV_BE_WRITABLE,
+	RISCV_CAPABILITIES,
+	RISCV_DDTP,
+	RISCV_FCTL,
+	RISCV_GXL_WRITABLE,
+	RISCV_MCID_BITS,
+	RISCV_RCID_BITS,
 } from "../../assembly/layout.ts";
 import { ARCH_VTD, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, VTD_CAP, VTD_ECAP, VTD_HAW, VTD_ROOT, VTD_STATUS } from "../../assembly/layout.ts";
 
 /** Kinds of IOMMU unit that the engine has. */
-export type ArchitectureName = "vtd" | "amdvi";
+export type ArchitectureName = "vtd" | "amdvi" | "riscv";
 
 /** What ts/engine knows of an architecture: numbers and register names; everything else is in assembly/device. */
 export interface Architecture {
@@ -64,5 +74,27 @@ const amdvi: Architecture = {
 	formats: { "amd-v1": FORMAT_AMD_V1, "amd-v2": FORMAT_AMD_V2 },
 };
 
+const riscv: Architecture = {
+	name: "riscv",
+	code: ARCH_RISCV,
+	registers: {
+		CAPABILITIES: RISCV_CAPABILITIES,
+		FCTL: RISCV_FCTL,
+		DDTP: RISCV_DDTP,
+		// of the implementation: whether fctl.GXL and fctl.BE can be written, widths of RCID and MCID
+		GXL_WRITABLE: RISCV_GXL_WRITABLE,
+		BE_WRITABLE: RISCV_BE_WRITABLE,
+		RCID_BITS: RISCV_RCID_BITS,
+		MCID_BITS: RISCV_MCID_BITS,
+	},
+	defaults: {
+		// 6.3: version 1.0, Sv32 to Sv57, Svrsw60t59b, Svpbmt, their x4 forms, MSI_FLAT, MSI_MRIF, AMO_HWAD, END, PAS 56, PD8, PD17, PD20
+		CAPABILITIES: 0x10n | (0xfn << 8n) | (3n << 14n) | (0xfn << 16n) | (7n << 22n) | (1n << 27n) | (56n << 32n) | (7n << 38n),
+		RCID_BITS: 12n,
+		MCID_BITS: 12n,
+	},
+	formats: { "riscv-sv": FORMAT_RISCV_SV, "riscv-sv32": FORMAT_RISCV_SV32 },
+};
+
 /** The registry: one line for each architecture. */
-export const ARCHITECTURES: Record<ArchitectureName, Architecture> = { vtd, amdvi };
+export const ARCHITECTURES: Record<ArchitectureName, Architecture> = { vtd, amdvi, riscv };

@@ -1,6 +1,7 @@
 /** Formats of the page tables that the engine builds: one line of FORMATS for each. */
 import {
 	ACCESS_READ,
+	ACCESS_WRITE,
 	AMD_V1_ACCESSED,
 	AMD_V1_DIRTY,
 	AMD_V1_READ,
@@ -10,14 +11,18 @@ import {
 	AMD_V2_NX,
 	FORMAT_AMD_V1,
 	FORMAT_AMD_V2,
+	FORMAT_RISCV_SV,
+	FORMAT_RISCV_SV32,
 	FORMAT_VTD_FIRST,
 	FORMAT_VTD_SECOND,
+	RISCV_SV_UPDATE,
+	RISCV_SV_X4,
 	VTD_FIRST_EXECUTE,
 	VTD_FIRST_NO_EXECUTE,
 	VTD_SECOND_TRACKS,
 } from "../../assembly/layout.ts";
 
-export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2";
+export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2" | "riscv-sv" | "riscv-sv-x4" | "riscv-sv32" | "riscv-sv32-x4";
 
 /** What `Engine.createTable` needs to know of a format; entries are the engine's (assembly/format). */
 export interface TableFormat {
@@ -46,10 +51,19 @@ const eitherRight = (permissions: number) => (permissions & 3) !== 0;
 const present = (permissions: number) => (permissions & ACCESS_READ) !== 0;
 const x86 = { levels: [4, 5], inputBits: nines, signed: true, outputBits: 52, leaves: [12, 21, 30], executes: true, expressible: present };
 
+// [PRIV 12.3.1] W without R is reserved; 12.3 to 12.6, 18.5; NAPOT leaves too: every RISC-V IOMMU has Svnapot
+const riscvExpressible = (permissions: number) => (permissions & 3) !== ACCESS_WRITE;
+const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
+const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
+
 export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
 	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
 	// A and D are always set
 	"vtd-first": { ...x86, code: FORMAT_VTD_FIRST, flags: VTD_FIRST_EXECUTE | VTD_FIRST_NO_EXECUTE },
 	"amd-v1": { code: FORMAT_AMD_V1, flags: AMD_V1_READ | AMD_V1_WRITE, trackFlags: AMD_V1_ACCESSED | AMD_V1_DIRTY, levels: [3, 4, 5, 6], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30, 39, 48], executes: false, expressible: eitherRight },
 	"amd-v2": { ...x86, code: FORMAT_AMD_V2, flags: AMD_V2_NX, trackFlags: AMD_V2_ACCESSED | AMD_V2_DIRTY },
+	"riscv-sv": { ...riscv, flags: 0, inputBits: nines, signed: true },
+	"riscv-sv-x4": { ...riscv, flags: RISCV_SV_X4, inputBits: (levels) => 14 + 9 * levels, signed: false },
+	"riscv-sv32": { ...riscv32, flags: 0, inputBits: () => 32 },
+	"riscv-sv32-x4": { ...riscv32, flags: RISCV_SV_X4, inputBits: () => 34 },
 };

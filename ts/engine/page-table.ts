@@ -233,11 +233,24 @@ export class PageTable {
 		return count;
 	}
 
+	/** From now on maps use leaves of at most 2^lg2 bytes; what is mapped stays as it is. */
+	limitLeaves(lg2: number): void {
+		const smallest = this.format.leaves[0];
+		let mask = 0n;
+		for (const leaf of this.format.leaves) if (leaf === smallest || leaf <= lg2) mask |= 1n << BigInt(leaf);
+		this.views.data().setBigUint64(this.record + TABLE_LEAVES, mask, true);
+	}
+
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
 		const bits = BigInt(this.inputBits);
 		if (!this.format.signed && bits < 64n) this.unmap(0n, 1n << bits);
 		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
+	}
+
+	/** Last address that the table takes. */
+	get inputLast(): bigint {
+		return (1n << BigInt(this.inputBits)) - 1n;
 	}
 
 	private get inputBits(): number {
@@ -247,6 +260,10 @@ export class PageTable {
 	private range(operation: string, first: bigint, size: bigint): void {
 		if (first < 0n || size <= 0n || first + size > 1n << 64n) {
 			throw new EngineError("OutOfRange", "addresses must be 0 to 2^64 - 1, size at least 1", { operation, first, last: first + size - 1n });
+		}
+		// what lies between the halves is no address
+		if (this.format.signed && first >> 63n !== (first + size - 1n) >> 63n) {
+			throw new EngineError("OutOfRange", "a range lies in one half of the input", { operation, first, last: first + size - 1n });
 		}
 	}
 

@@ -35,19 +35,25 @@ import {
 	RESULT_ENTRY,
 	RESULT_ENTRY_ADDRESS,
 	RESULT_FAULT,
+	RESULT_FLAGS,
 	RESULT_HIT,
 	RESULT_LEVEL,
+	RESULT_NOT_RECORDED,
 	RESULT_OUTCOME,
 	RESULT_PA,
 	RESULT_PERMISSIONS,
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
+	RESULT_STAGE,
+	RESULT_VALUE,
+	RESULT_VALUE2,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
 	ROUTE_FIRST,
 	ROUTE_NESTED,
 	ROUTE_SECOND,
 	STATUS_CROSSES,
+	STATUS_FAULT,
 	STATUS_INTERRUPT,
 	STATUS_TRANSLATED,
 	UNIT_FAULTS,
@@ -76,12 +82,13 @@ export interface TranslateOptions {
 }
 
 export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
+export const STAGES = ["first", "second", "tables"] as const;
 export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
 
 /** The answer to one request. */
 export interface Translation {
 	status: (typeof STATUSES)[number];
-	/** output address; for `interrupt` the address as it came */
+	/** output address; for `interrupt` the address as it came, or what an MSI page table makes of it */
 	pa: bigint;
 	/** bytes that the answer holds for, naturally aligned */
 	pageBytes: number;
@@ -96,11 +103,18 @@ export interface Translation {
 	attributes: number;
 	/** the architecture's fault code; 0 when none */
 	fault: number;
+	/** of a fault: whose entry decided, a stage's or the device tables' */
+	stage: "first" | "second" | "tables";
 	/** of a walk that faulted: OUTCOME_*, and the entry that decided */
 	outcome: number;
 	level: number;
 	entry: bigint;
 	entryAddress: bigint;
+	/** of a fault: the architecture's reported addresses (RISC-V: iotval, iotval2); of an interrupt by MRIF: file and identity */
+	value: bigint;
+	value2: bigint;
+	/** false: the fault is raised, but has no record */
+	recorded: boolean;
 }
 
 export interface CacheCounters {
@@ -219,13 +233,15 @@ export class Unit {
 		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0));
 		const view = this.views.data();
 		const at = this.result;
-		const ok = status === STATUS_TRANSLATED;
-		const reached = !crosses && status !== STATUS_INTERRUPT;
+		const ok = status === STATUS_TRANSLATED || status === STATUS_INTERRUPT;
+		const reached = !crosses;
+		const fault = status === STATUS_FAULT;
+		const lg2 = ok ? view.getUint32(at + RESULT_SIZE_LG2, true) : 0;
 		const permissions = ok ? view.getUint32(at + RESULT_PERMISSIONS, true) : 0;
 		return {
 			status: STATUSES[status],
 			pa: crosses ? 0n : view.getBigUint64(at + RESULT_PA, true),
-			pageBytes: ok ? 2 ** view.getUint32(at + RESULT_SIZE_LG2, true) : 0,
+			pageBytes: lg2 === 0 ? 0 : 2 ** lg2,
 			read: (permissions & ACCESS_READ) !== 0,
 			write: (permissions & ACCESS_WRITE) !== 0,
 			execute: (permissions & ACCESS_EXECUTE) !== 0,
@@ -233,10 +249,14 @@ export class Unit {
 			references: reached ? view.getUint32(at + RESULT_REFERENCES, true) : 0,
 			attributes: ok ? view.getUint32(at + RESULT_ATTRIBUTES, true) : 0,
 			fault: reached ? view.getUint32(at + RESULT_FAULT, true) : 0,
+			stage: ok || !reached ? "tables" : STAGES[view.getUint32(at + RESULT_STAGE, true)],
 			outcome: ok || !reached ? 0 : view.getUint32(at + RESULT_OUTCOME, true),
 			level: ok || !reached ? 0 : view.getUint32(at + RESULT_LEVEL, true),
 			entry: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY, true),
 			entryAddress: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY_ADDRESS, true),
+			value: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE, true) : 0n,
+			value2: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE2, true) : 0n,
+			recorded: fault && (view.getUint32(at + RESULT_FLAGS, true) & RESULT_NOT_RECORDED) === 0,
 		};
 	}
 

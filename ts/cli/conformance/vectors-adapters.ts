@@ -38,4 +38,12 @@ const amdvi: Adapter = {
 	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined }),
 };
 
-export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi };
+const riscv: Adapter = {
+	unit: (item) => ({
+		architecture: "riscv",
+		registers: { CAPABILITIES: register(item, "CAP"), FCTL: register(item, "FCTL"), DDTP: register(item, "DDTP") },
+	}),
+	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined }),
+};
+
+export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi, riscv };

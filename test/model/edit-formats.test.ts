@@ -182,6 +182,14 @@ describe("edits of every format", () => {
 		expect(table.lookUp(1n << 21n)).toMatchObject({ pageBytes: 1 << 21, write: true });
 		expect(code(() => table.readDirty(0n, 0x2000n, new Uint8Array(0)))).toBe("BadConfig");
 		expect(code(() => table.readDirty(0n, 0x2000n, new Uint8Array(1), { pageBytes: 5000 }))).toBe("BadConfig");
+		// a leaf that reaches over many windows of the harvest is dirty in each, and clean afterwards
+		const { table: large, unit } = machine({ format: "vtd-first", levels: 4 });
+		large.map(0n, 4n << 30n, 1n << 30n, { read: true, write: true });
+		expect(unit.translate(DEVICE, 0x1000n, { access: "write" }).status).toBe("translated");
+		const bits = new Uint8Array(1 << 15);
+		for (const pages of [1 << 18, 1 << 18]) expect(large.readDirty(0n, 1n << 30n, bits, { keep: true })).toBe(pages);
+		for (const pages of [1 << 18, 0]) expect(large.readDirty(0n, 1n << 30n, bits)).toBe(pages);
+		expect(bits.every((byte) => byte === 0xff)).toBe(true);
 		const plain = engine.createTable({ format: "vtd-second", levels: 4 });
 		expect(code(() => plain.readDirty(0n, 0x1000n, new Uint8Array(1)))).toBe("Unsupported");
 		expect(code(() => engine.createTable({ format: "vtd-first", levels: 3 }))).toBe("BadConfig");

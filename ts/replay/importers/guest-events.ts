@@ -87,7 +87,8 @@ export class GuestEventReader {
 	/** `0000:00:01.0 dir=TO_DEVICE dma_addr=ffffb000 size=8 ..`; sg: `dma_addrs={0x..,0x..} sizes={0x..}`, or only phys_addrs */
 	private dma(kind: number, text: string, at: number, origin: Origin): Outcome {
 		const scan = this.scan;
-		const nameAt = text.charCodeAt(at) === 32 ? at + 1 : at;
+		let nameAt = at;
+		while (text.charCodeAt(nameAt) === 32) nameAt++;
 		const dir = text.indexOf(" dir=", nameAt);
 		if (dir < 0) return "unreadable";
 		let start = 0;

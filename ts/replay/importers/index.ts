@@ -5,11 +5,13 @@ import { ReplayError } from "../errors.ts";
 import type { Importer } from "./contract.ts";
 import { ftrace } from "./ftrace.ts";
 import { mergedCsv } from "./merged-csv.ts";
+import { perfScript } from "./perf-script.ts";
 import { qemuSmmuv3 } from "./qemu-smmuv3.ts";
 import { qemuVtd } from "./qemu-vtd.ts";
+import { traceCmd } from "./trace-cmd.ts";
 
 /** Every format that can be imported. */
-export const importers: readonly Importer[] = [mergedCsv, qemuVtd, qemuSmmuv3, ftrace];
+export const importers: readonly Importer[] = [mergedCsv, qemuVtd, qemuSmmuv3, traceCmd, ftrace, perfScript];
 
 /** Below this share of fitting lines, a format is not taken to be recognised. */
 const LEAST = 0.1;

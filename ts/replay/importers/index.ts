@@ -4,6 +4,7 @@
 import { ReplayError } from "../errors.ts";
 import type { Importer } from "./contract.ts";
 import { ftrace } from "./ftrace.ts";
+import { kernelLog } from "./kernel-log.ts";
 import { mergedCsv } from "./merged-csv.ts";
 import { perfScript } from "./perf-script.ts";
 import { qemuSmmuv3 } from "./qemu-smmuv3.ts";
@@ -11,7 +12,7 @@ import { qemuVtd } from "./qemu-vtd.ts";
 import { traceCmd } from "./trace-cmd.ts";
 
 /** Every format that can be imported. */
-export const importers: readonly Importer[] = [mergedCsv, qemuVtd, qemuSmmuv3, traceCmd, ftrace, perfScript];
+export const importers: readonly Importer[] = [mergedCsv, qemuVtd, qemuSmmuv3, traceCmd, ftrace, perfScript, kernelLog];
 
 /** Below this share of fitting lines, a format is not taken to be recognised. */
 const LEAST = 0.1;

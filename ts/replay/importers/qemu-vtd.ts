@@ -175,10 +175,11 @@ class VtdParser implements LineParser {
 		if (!scan.nextHex(text, scan.end)) return false;
 		this.lookup[2 * rid] = scan.lo;
 		this.lookup[2 * rid + 1] = scan.hi;
-		if (!scan.nextHex(text, scan.end)) return false;
+		// patched and other versions put more fields between
+		if (!scan.labelledHex(text, "pte 0x", scan.end)) return false;
 		if ((scan.lo & ACCESSED) !== 0) this.accessedEntries++;
 		else this.otherEntries++;
-		if (!text.startsWith(" domain 0x", scan.end) || !scan.hex(text, scan.end + 10)) return false;
+		if (!scan.labelledHex(text, " domain 0x", scan.end)) return false;
 		this.verdict[rid] = verdict;
 		this.tag(rid, scan.lo);
 		return true;

@@ -22,7 +22,7 @@
 import { pageOf, RowBuffer, setNumber, setPair } from "../rows.ts";
 import { Scanner } from "../scan.ts";
 import { Access, type Columns, Kind, NO_PASID, Scope, Verdict } from "../trace.ts";
-import { type Importer, type JoinedLog, type LineParser, type Place } from "./contract.ts";
+import type { Importer, JoinedLog, LineParser, Place } from "./contract.ts";
 import { DeviceIds } from "./device-id.ts";
 import { mapAtFirstUse } from "./first-use.ts";
 

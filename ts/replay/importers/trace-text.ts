@@ -26,8 +26,7 @@ export class TraceTextParser implements LineParser {
 		if (text.charCodeAt(0) === COMMENT) this.place.ignored();
 		else if (!prefix.read(text)) this.otherLine(text);
 		else {
-			const name = text.slice(prefix.event, prefix.eventEnd);
-			const outcome = this.reader.read(name, text, prefix.body, prefix);
+			const outcome = this.reader.read(text, prefix.event, prefix.eventEnd, prefix.body, prefix);
 			if (outcome === "ignored") this.place.ignored();
 			else if (outcome === "unreadable") this.place.damage(`cannot read "${text.slice(prefix.event, prefix.event + 120)}"`);
 		}

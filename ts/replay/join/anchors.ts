@@ -49,7 +49,7 @@ export function anchorsBySubmit(guest: GuestLog, host: HostLog, owners: Ownershi
 		if (host.rows.kind[row] === Kind.invalidate && host.rows.flags[row] !== Scope.global) rows.push(row);
 	}
 	if (submits.length === 0 || rows.length === 0) return null;
-	const pairs = align(guestKeys(guest, submits), hostKeys(host.rows, rows), host.timed, shiftBounds(guest, host, owners, submits, rows));
+	const pairs = align(guestKeys(guest, submits), hostKeys(host.rows, rows), host.timed, () => shiftBounds(guest, host, owners, submits, rows));
 	if (pairs === null) return null;
 	const anchors: Anchors = {
 		events: Int32Array.from(pairs.guest, (index) => submits[index]),

@@ -42,7 +42,7 @@ const LATELY = 200;
 const STEADY = 20_000;
 
 /** Aligns the sequences; null when they do not fit anywhere. `timed` tells whether the host's times are a clock. */
-export function align(guest: KeySequence, host: KeySequence, timed: boolean, bounds: ShiftBounds | null = null): Pairs | null {
+export function align(guest: KeySequence, host: KeySequence, timed: boolean, bounds: () => ShiftBounds | null = () => null): Pairs | null {
 	const guestLength = guest.tags.length;
 	const hostLength = host.tags.length;
 	// a damaged line near the start must not spoil everything: other starts are tried
@@ -75,25 +75,30 @@ function agreement(guest: KeySequence, host: KeySequence, g: number, h: number, 
  * Where in the host's sequence the guest's `start` lies: nearest to the known bounds, among equals the longest agreement, and among
  * these the steadiest clock difference.
  */
-function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: boolean, bounds: ShiftBounds | null): number | null {
+function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: boolean, bounds: () => ShiftBounds | null): number | null {
 	const needed = Math.min(AGREE, guest.tags.length - start);
-	let best: number | null = null;
-	let bestOff = Number.POSITIVE_INFINITY;
-	let bestLength = 0;
-	let bestSpread = Number.POSITIVE_INFINITY;
+	const candidates: { h: number; length: number }[] = [];
 	for (let h = 0; h + needed <= host.tags.length; h++) {
-		if (!same(guest, host, start, h)) continue;
-		const off = bounds === null ? 0 : outside(h - start, bounds);
-		if (off > bestOff) continue;
-		const length = agreement(guest, host, start, h, LONGEST);
-		if (length < needed || (off === bestOff && length < bestLength)) continue;
+		const length = agreement(guest, host, start, h, needed);
+		if (length === needed) candidates.push({ h, length });
+	}
+	if (candidates.length <= 1) return candidates[0]?.h ?? null;
+	// only where keys repeat is it worth while to look at the pages
+	const known = bounds();
+	const off = candidates.map(({ h }) => (known === null ? 0 : outside(h - start, known)));
+	const leastOff = off.reduce((least, value) => Math.min(least, value));
+	const near = candidates.filter((_, index) => off[index] === leastOff);
+	for (const candidate of near) candidate.length = agreement(guest, host, start, candidate.h, LONGEST);
+	const longest = near.reduce((most, { length }) => Math.max(most, length), 0);
+	let best: number | null = null;
+	let least = Number.POSITIVE_INFINITY;
+	for (const { h, length } of near) {
+		if (length < longest) continue;
 		// without a clock the last fit wins: the guest starts later and both end together
-		const spread = timed ? jitter(guest, host, start, h, length) : middle(h - start, bounds);
-		if (off === bestOff && length === bestLength && spread > bestSpread) continue;
+		const spread = timed ? jitter(guest, host, start, h, length) : middle(h - start, known);
+		if (spread > least) continue;
+		least = spread;
 		best = h;
-		bestOff = off;
-		bestLength = length;
-		bestSpread = spread;
 	}
 	return best;
 }

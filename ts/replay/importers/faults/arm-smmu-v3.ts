@@ -6,27 +6,27 @@ import type { LoggedFault } from "../../logged-fault.ts";
 import { address, type FaultFormat, printedFault } from "./contract.ts";
 
 /** Arm SMMUv3 architecture, 7.3; `true` for those whose third word is the address of an access */
-const EVENTS: Record<number, [name: string, input: boolean]> = {
-	0x01: ["F_UUT", true],
-	0x02: ["C_BAD_STREAMID", false],
-	0x03: ["F_STE_FETCH", false],
-	0x04: ["C_BAD_STE", false],
-	0x05: ["F_BAD_ATS_TREQ", true],
-	0x06: ["F_STREAM_DISABLED", false],
-	0x07: ["F_TRANSL_FORBIDDEN", true],
-	0x08: ["C_BAD_SUBSTREAMID", false],
-	0x09: ["F_CD_FETCH", false],
-	0x0a: ["C_BAD_CD", false],
-	0x0b: ["F_WALK_EABT", true],
-	0x10: ["F_TRANSLATION", true],
-	0x11: ["F_ADDR_SIZE", true],
-	0x12: ["F_ACCESS", true],
-	0x13: ["F_PERMISSION", true],
-	0x20: ["F_TLB_CONFLICT", true],
-	0x21: ["F_CFG_CONFLICT", false],
-	0x24: ["E_PAGE_REQUEST", true],
-	0x25: ["F_VMS_FETCH", false],
-};
+const EVENTS = new Map<number, [name: string, input: boolean]>([
+	[0x01, ["F_UUT", true]],
+	[0x02, ["C_BAD_STREAMID", false]],
+	[0x03, ["F_STE_FETCH", false]],
+	[0x04, ["C_BAD_STE", false]],
+	[0x05, ["F_BAD_ATS_TREQ", true]],
+	[0x06, ["F_STREAM_DISABLED", false]],
+	[0x07, ["F_TRANSL_FORBIDDEN", true]],
+	[0x08, ["C_BAD_SUBSTREAMID", false]],
+	[0x09, ["F_CD_FETCH", false]],
+	[0x0a, ["C_BAD_CD", false]],
+	[0x0b, ["F_WALK_EABT", true]],
+	[0x10, ["F_TRANSLATION", true]],
+	[0x11, ["F_ADDR_SIZE", true]],
+	[0x12, ["F_ACCESS", true]],
+	[0x13, ["F_PERMISSION", true]],
+	[0x20, ["F_TLB_CONFLICT", true]],
+	[0x21, ["F_CFG_CONFLICT", false]],
+	[0x24, ["E_PAGE_REQUEST", true]],
+	[0x25, ["F_VMS_FETCH", false]],
+]);
 const DRIVER = "arm-smmu-v3";
 const WORDS = 4;
 const SSV = 1n << 11n;
@@ -41,7 +41,7 @@ const ATTRIBUTES = /: *(?:un)?priv (?:inst|data) (read|write) s[12]\b/i;
 const words = new WeakMap<LoggedFault, bigint[]>();
 
 function decode(fault: LoggedFault, record: bigint[]): void {
-	const known = EVENTS[fault.code ?? -1];
+	const known = EVENTS.get(fault.code ?? -1);
 	const [first, second, third] = record;
 	fault.device = `sid 0x${(first >> 32n).toString(16)}`;
 	if ((first & SSV) !== 0n) fault.pasid = Number((first >> 12n) & 0xfffffn);
@@ -53,7 +53,7 @@ function decode(fault: LoggedFault, record: bigint[]): void {
 
 /** What three words of four tell when the first is not the first: it alone was lost. */
 function decodeRest(fault: LoggedFault, rest: bigint[]): void {
-	if (EVENTS[fault.code ?? -1]?.[1] !== true) return;
+	if (EVENTS.get(fault.code ?? -1)?.[1] !== true) return;
 	fault.access = (rest[0] & READ) !== 0n ? "read" : "write";
 	fault.address = address(rest[1].toString(16));
 }
@@ -72,7 +72,7 @@ export const armSmmuV3: FaultFormat = {
 		if (header !== null) {
 			const fault = printedFault(text, header.index, DRIVER);
 			fault.code = Number(header[1]);
-			fault.reason = EVENTS[fault.code]?.[0] ?? `event ${header[1]}`;
+			fault.reason = EVENTS.get(fault.code)?.[0] ?? `event ${header[1]}`;
 			fault.incomplete = true;
 			words.set(fault, []);
 			return fault;
@@ -81,7 +81,7 @@ export const armSmmuV3: FaultFormat = {
 		if (decoded !== null) {
 			const fault = printedFault(text, decoded.index, DRIVER);
 			takeDecoded(fault, decoded);
-			fault.code = Number(Object.entries(EVENTS).find(([, [name]]) => name === decoded[1])?.[0] ?? 0) || null;
+			fault.code = [...EVENTS].find(([, [name]]) => name === decoded[1])?.[0] ?? null;
 			return fault;
 		}
 		if (!/arm-smmu-v3 /.test(text)) return null;

@@ -101,6 +101,8 @@ describe("synthetic runs", () => {
 		{ title: "strict, faults after unmaps", seed: 19, devices: 4, mode: "strict", lateUse: true, stalls: true, requests: 100 },
 		{ title: "strict, faults after unmaps, without timestamps", seed: 20, devices: 1, mode: "strict", lateUse: true, timestamps: false, boot: 30, tail: 10, requests: 300 },
 		{ title: "first stage, strict, wandering clocks, after a boot", seed: 21, devices: 12, mode: "strict", firstStage: true, wander: true, stalls: true, boot: 10, requests: 50 },
+		{ title: "behind a bridge, strict", seed: 22, devices: 3, mode: "strict", bridged: true, requests: 80 },
+		{ title: "behind a bridge, lazy", seed: 23, devices: 3, mode: "lazy", bridged: true, requests: 100 },
 		{ title: "fewer invalidations than an alignment wants", seed: 9, devices: 2, mode: "strict", requests: 5 },
 	];
 	for (const { title, ...options } of runs) {
@@ -121,7 +123,8 @@ describe("synthetic runs", () => {
 			expect(trace.stage).toBe(options.firstStage ? "first" : "second");
 			// and so says the engine, with its own caches and with QEMU's
 			expect((await replayTrace(trace)).dma).toMatchObject({ total: run.dmas + run.faults, wrongAddress: 0, unexplained: 0 });
-			expect(trace.devices.map(({ domain }) => domain)).toEqual(Array.from({ length: options.devices }, (_, i) => 3 + i));
+			expect(trace.devices.map(({ domain }) => domain)).toEqual(Array.from({ length: options.bridged ? 1 : options.devices }, (_, i) => 3 + i));
+			if (options.bridged) expect(trace.devices).toMatchObject([{ name: "0000:02:00.0", rid: 0x200 }]);
 		});
 	}
 

@@ -117,7 +117,7 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(first, first + count));
 		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(2 * first, 2 * (first + count)));
 		if (trace.stage === "first") withoutPasid(buffer, count);
-		if (trace.architecture !== "vtd") withoutReasons(buffer, count);
+		if (trace.architecture !== "vtd" || trace.stage === "first") withoutReasons(buffer, count);
 		const before = performance.now();
 		run.run(0, count, { ignoreInvalidations: options.ignoreInvalidations ?? false });
 		milliseconds += performance.now() - before;
@@ -179,7 +179,7 @@ function loggedOnly(trace: Trace, notes: string[], importSeconds: number): Repla
 	return summary;
 }
 
-/** Reasons in the codes of another architecture than the one that replays: only that they faulted is compared. */
+/** Reasons in the codes of another architecture or stage than the one that replays: only that they faulted is compared. */
 function withoutReasons(buffer: { kind: Uint8Array; pa: Uint32Array }, count: number): void {
 	for (let i = 0; i < count; i++) if (buffer.kind[i] === Kind.fault) buffer.pa.fill(0, 2 * i, 2 * i + 2);
 }

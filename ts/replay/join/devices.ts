@@ -24,7 +24,9 @@ export function listDevices(guest: GuestLog | null, owners: Ownership | null, ho
 	const segmentOfRid = new Map<number, number>();
 	for (const device of mappingDevices(guest, owners)) {
 		const rid = device.rid as number;
-		byKey.set(keyOf(device.segment, rid), { segment: device.segment, rid, name: device.name, domain: null, levels: null });
+		// a device behind a bridge does not give its name to the id that it shares
+		const name = device.name.endsWith(deviceName(device.segment, rid).slice(-7)) ? device.name : deviceName(device.segment, rid);
+		byKey.set(keyOf(device.segment, rid), { segment: device.segment, rid, name, domain: null, levels: null });
 		segmentOfRid.set(rid, Math.min(device.segment, segmentOfRid.get(rid) ?? device.segment));
 	}
 	for (const [rid, known] of host?.devices ?? []) {

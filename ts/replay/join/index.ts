@@ -6,6 +6,7 @@ import { Guest, type GuestLog, NOBODY } from "../importers/guest-log.ts";
 import { ReplayError } from "../errors.ts";
 import { RowBuffer, setNumber } from "../rows.ts";
 import { type Columns, Kind, Scope, type Trace, type TraceDevice } from "../trace.ts";
+import { shareRequesterIds } from "./aliases.ts";
 import { type Anchors, anchorsBySubmit, anchorsByUnmap } from "./anchors.ts";
 import { Clock, timeRows } from "./clock.ts";
 import { listDevices } from "./devices.ts";
@@ -31,11 +32,12 @@ const BY_PASID = new Set<number>([Scope.pasid, Scope.pasidPage]);
 /** Joins both halves of one run; throws a {@link ReplayError} when they do not belong together. */
 export function joinLogs(guest: GuestLog, host: HostLog): Joined {
 	const owners = findOwners(guest);
+	const shared = shareRequesterIds(guest, host, owners);
 	if (!ofOneRun(guest, host, owners)) {
 		throw new ReplayError("mismatch", "the QEMU log and the guest's ftrace are not of one run: what the guest mapped is not what was translated");
 	}
 	const devices = listDevices(guest, owners, host);
-	const notes = [...host.notes, ...guest.notes, ...ownershipNotes(guest, owners)];
+	const notes = [...host.notes, ...guest.notes, ...shared, ...ownershipNotes(guest, owners)];
 	const { clock, rowOfUnmap, anchors } = joinClocks(guest, host, owners, notes);
 	const flushes = new Flushes(guest, host, anchors);
 	const columns = mergeLogs(guest, host.rows, { owners, devices, clock, rowOfUnmap, flushAfter: (rid, event) => flushes.after(rid, event) });

@@ -101,6 +101,7 @@ describe("synthetic runs", () => {
 		{ title: "strict, faults after unmaps", seed: 19, devices: 4, mode: "strict", lateUse: true, stalls: true, requests: 100 },
 		{ title: "strict, faults after unmaps, without timestamps", seed: 20, devices: 1, mode: "strict", lateUse: true, timestamps: false, boot: 30, tail: 10, requests: 300 },
 		{ title: "first stage, strict, wandering clocks, after a boot", seed: 21, devices: 12, mode: "strict", firstStage: true, wander: true, stalls: true, boot: 10, requests: 50 },
+		{ title: "lazy, one device, few flushes that are all alike, after a boot", seed: 427390, devices: 1, mode: "lazy", boot: 30, requests: 300 },
 		{ title: "behind a bridge, strict", seed: 22, devices: 3, mode: "strict", bridged: true, requests: 80 },
 		{ title: "behind a bridge, lazy", seed: 23, devices: 3, mode: "lazy", bridged: true, requests: 100 },
 		{ title: "fewer invalidations than an alignment wants", seed: 9, devices: 2, mode: "strict", requests: 5 },

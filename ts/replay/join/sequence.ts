@@ -37,6 +37,8 @@ const LONGEST = 2000;
 const RESUME = 4;
 const NEAR = 64;
 const FAR = 4096;
+/** microseconds a pair: clock differences that move no more are alike */
+const ALIKE = 50;
 /** pairs that tell how the clocks differ at the moment, and by how many microseconds a pair may be off that */
 const LATELY = 200;
 const STEADY = 20_000;
@@ -90,15 +92,27 @@ function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: 
 	const near = candidates.filter((_, index) => off[index] === leastOff);
 	for (const candidate of near) candidate.length = agreement(guest, host, start, candidate.h, LONGEST);
 	const longest = near.reduce((most, { length }) => Math.max(most, length), 0);
+	// without a clock the last fit wins: the guest starts later and both end together
+	const fits = near.filter(({ length }) => length === longest).reverse();
+	const fromMiddle = ({ h }: { h: number }) => middle(h - start, known);
+	if (!timed) return leastOf(fits, fromMiddle);
+	const spread = fits.map(({ h, length }) => jitter(guest, host, start, h, length));
+	const least = spread.reduce((low, value) => Math.min(low, value));
+	// a flush queue's timer goes off with the tick: its distances are all alike, and then the pages know better
+	const timer = known !== null && guest.addresses.subarray(start, start + needed).every((address) => address === 0);
+	const alike = timer ? 2 * least + ALIKE * longest : least;
+	return leastOf(fits.filter((_, index) => spread[index] <= alike), fromMiddle);
+}
+
+/** The place with the least measure, the first of equals. */
+function leastOf(places: readonly { h: number }[], measure: (place: { h: number }) => number): number | null {
 	let best: number | null = null;
 	let least = Number.POSITIVE_INFINITY;
-	for (const { h, length } of near) {
-		if (length < longest) continue;
-		// without a clock the last fit wins: the guest starts later and both end together
-		const spread = timed ? jitter(guest, host, start, h, length) : middle(h - start, known);
-		if (spread > least) continue;
-		least = spread;
-		best = h;
+	for (const place of places) {
+		const value = measure(place);
+		if (value >= least) continue;
+		least = value;
+		best = place.h;
 	}
 	return best;
 }

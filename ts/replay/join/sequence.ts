@@ -139,8 +139,9 @@ function jitter(guest: KeySequence, host: KeySequence, g: number, h: number, len
 
 /** Pairs from the aligned place on, and backwards from it. */
 function both(guest: KeySequence, host: KeySequence, g: number, h: number, timed: boolean): Pairs {
-	const before = walk(reversed(guest, g), reversed(host, h), 0, 0, timed);
 	const after = walk(guest, host, g, h, timed);
+	const clock = timed ? usualDifference(guest, host, { ...after, guest: after.guest.slice(0, LATELY) }) : null;
+	const before = walk(reversed(guest, g), reversed(host, h), 0, 0, timed, clock === null ? null : -clock);
 	return {
 		guest: [...before.guest.map((index) => g - 1 - index).reverse(), ...after.guest],
 		host: [...before.host.map((index) => h - 1 - index).reverse(), ...after.host],
@@ -157,8 +158,8 @@ function reversed({ tags, addresses, times }: KeySequence, length: number): KeyS
 	};
 }
 
-/** Pairs key by key from a place on, and stands up again after a lost or damaged line. */
-function walk(guest: KeySequence, host: KeySequence, g: number, h: number, timed: boolean): Pairs {
+/** Pairs key by key from a place on, and stands up again after a lost or damaged line; `difference` is the clocks' at the start, when known. */
+function walk(guest: KeySequence, host: KeySequence, g: number, h: number, timed: boolean, difference: number | null = null): Pairs {
 	const pairs: Pairs = { guest: [], host: [], skipped: 0 };
 	const floor: [number, number] = [g, h];
 	while (g < guest.tags.length && h < host.tags.length) {
@@ -167,7 +168,7 @@ function walk(guest: KeySequence, host: KeySequence, g: number, h: number, timed
 			pairs.host.push(h++);
 			continue;
 		}
-		const clock = timed ? usualDifference(guest, host, pairs) : null;
+		const clock = timed ? (usualDifference(guest, host, pairs) ?? difference) : null;
 		const next = (clock === null ? null : resumeByClock(guest, host, g, h, clock)) ?? resume(guest, host, g, h, NEAR) ?? resume(guest, host, g, h, FAR);
 		if (next === null) break;
 		[g, h] = clock === null ? next : backwards(guest, host, pairs, floor, next, clock);

@@ -51,7 +51,6 @@ class KernelLogParser implements LineParser {
 	private readonly indexByName = new Map<string, number>();
 	private readonly drivers = new Set<string>();
 	private lines = 0;
-	private now = 0;
 	private count = 0;
 	private incomplete = 0;
 	private withoutAddress = 0;
@@ -67,7 +66,6 @@ class KernelLogParser implements LineParser {
 		while (this.open.length > 0 && this.open[0].line < this.lines - BETWEEN) this.close(this.open.shift() as Open);
 		const stamped = this.prefix.read(raw);
 		const text = unquoted(this.prefix.text);
-		if (this.prefix.time !== null) this.now = Math.max(this.now, this.prefix.time);
 		if (this.follows(text) || (!stamped && this.goesOn(text))) return;
 		for (const format of faultFormats) {
 			const fault = format.read(text);
@@ -109,7 +107,7 @@ class KernelLogParser implements LineParser {
 
 	private close({ fault }: Open): void {
 		this.count++;
-		if (this.faults.length < KEPT) this.faults.push(fault);
+		if (this.faults.length < KEPT) this.faults.push(owned(fault));
 		if (fault.incomplete) this.incomplete++;
 		if (fault.noAccess) this.noAccess++;
 		else if (fault.address === null) this.withoutAddress++;
@@ -162,6 +160,12 @@ class KernelLogParser implements LineParser {
 
 const PCI = /^(?:([0-9a-f]{4,}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/i;
 const NOT_PCI = 0x10000;
+
+/** The fault in strings of its own: slices of a line would hold on to the whole chunk of text. */
+function owned(fault: LoggedFault): LoggedFault {
+	const own = (text: string | null) => (text === null ? null : Array.from(text).join(""));
+	return { ...fault, driver: own(fault.driver) as string, unit: own(fault.unit), device: own(fault.device), reason: own(fault.reason) };
+}
 
 /** How much is known of a fault. */
 function told(fault: LoggedFault): number {

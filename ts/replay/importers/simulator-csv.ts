@@ -23,11 +23,10 @@ import { pageOf, RowBuffer, setNumber, setPair } from "../rows.ts";
 import { Scanner } from "../scan.ts";
 import { Access, type Columns, Kind, NO_PASID, Scope, Verdict } from "../trace.ts";
 import type { Importer, JoinedLog, LineParser, Place } from "./contract.ts";
+import { type Column, CsvFields } from "./csv-fields.ts";
 import { DeviceIds } from "./device-id.ts";
 import { mapAtFirstUse } from "./first-use.ts";
 
-const COLUMNS = ["device", "iova", "kind", "time_us", "time_ns", "time_s", "size", "pa", "access", "verdict", "domain", "pasid", "scope", "reason"] as const;
-type Column = (typeof COLUMNS)[number];
 /** Domains of devices whose own nobody told, when one is needed. */
 const OWN_DOMAINS = 0x8000;
 const MICROSECONDS = { time_us: 1, time_ns: 1e-3, time_s: 1e6 } as const;
@@ -66,51 +65,9 @@ export const simulatorCsv: Importer = {
 	open: (place) => new SimulatorCsvParser(place),
 };
 
-/** A field's end and start; both 0 for a column that the file has not. */
-class Fields {
-	private readonly starts = new Int32Array(COLUMNS.length);
-	private readonly ends = new Int32Array(COLUMNS.length);
-	private order: number[] = [];
-	ignored: string[] = [];
-
-	/** Takes the header; false when a name comes twice. */
-	header(text: string): boolean {
-		const names = text.toLowerCase().split(",").map((name) => name.trim());
-		this.order = names.map((name) => COLUMNS.indexOf(name as Column));
-		this.ignored = names.filter((name) => !COLUMNS.includes(name as Column)).map((name) => Array.from(name).join(""));
-		const known = this.order.filter((column) => column >= 0);
-		return new Set(known).size === known.length;
-	}
-
-	/** Finds the fields of a row; false when their number is not the header's. */
-	split(text: string): boolean {
-		let start = 0;
-		for (let i = 0; i < this.order.length; i++) {
-			const comma = text.indexOf(",", start);
-			if ((comma < 0) !== (i === this.order.length - 1)) return false;
-			const end = comma < 0 ? text.length : comma;
-			if (this.order[i] >= 0) this.trim(text, this.order[i], start, end);
-			start = end + 1;
-		}
-		return true;
-	}
-
-	private trim(text: string, column: number, start: number, end: number): void {
-		while (start < end && text.charCodeAt(start) <= 32) start++;
-		while (end > start && text.charCodeAt(end - 1) <= 32) end--;
-		this.starts[column] = start;
-		this.ends[column] = end;
-	}
-
-	text(text: string, column: Column): string {
-		const index = COLUMNS.indexOf(column);
-		return text.slice(this.starts[index], this.ends[index]);
-	}
-}
-
 class SimulatorCsvParser implements LineParser {
 	private readonly place: Place;
-	private readonly fields = new Fields();
+	private readonly fields = new CsvFields();
 	private readonly scan = new Scanner();
 	private readonly rows = new RowBuffer();
 	private readonly ids = new DeviceIds();

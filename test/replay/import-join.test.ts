@@ -129,6 +129,13 @@ describe("synthetic runs", () => {
 		});
 	}
 
+	test.each([{ mode: "lazy" }, { mode: "lazy", firstStage: true, idle: true }, { mode: "strict" }] as const)("without qi_submit: %j", async (options) => {
+		const run = generateRun({ seed: 51, devices: 4, requests: 100, wander: true, ...options });
+		const bare = run.ftrace.replace(/^.*qi_submit.*\n/gm, "");
+		const outcome = replayWithMaps(await importTrace([named("q", run.qemu), named("f", bare)]));
+		expect(outcome).toMatchObject({ explained: run.dmas, wrong: 0, unexplained: 0, faultsOnMapped: 0 });
+	});
+
 	test("the guest's tracing may start late", async () => {
 		const run = generateRun({ seed: 10, devices: 3, mode: "strict", requests: 200 });
 		const lines = run.ftrace.split("\n");

@@ -91,7 +91,8 @@ function access(
     d.misses += 1;
     d.references += load<u32>(result, RESULT_REFERENCES);
     if (kind != EVENT_FAULT) answer |= ANSWER_UNEXPLAINED;
-    else answer |= load<u32>(result, RESULT_FAULT) == <u32>pa ? ANSWER_MATCHED : ANSWER_WRONG;
+    // a recorder that gives no reason (0) told of the fault alone
+    else answer |= pa == 0 || load<u32>(result, RESULT_FAULT) == <u32>pa ? ANSWER_MATCHED : ANSWER_WRONG;
   } else {
     if (hit) {
       answer = ANSWER_HIT;

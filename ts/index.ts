@@ -8,6 +8,7 @@ export * from "./engine/index.ts";
 export { driversOf } from "./iommu/index.ts";
 export { ReplayError, type ReplayErrorCode } from "./replay/errors.ts";
 export { type ImportOptions, importTrace } from "./replay/importers/import.ts";
+export type { LoggedFault } from "./replay/logged-fault.ts";
 export type { HardwareOptions, IotlbChoice } from "./replay/machine.ts";
 export { type ReplayOptions, type ReplayProgress, replay, replayTrace } from "./replay/replay.ts";
 export type { NamedSource, Source } from "./replay/source.ts";

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { conformanceCommand } from "./commands/conformance.ts";
 import { infoCommand } from "./commands/info.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { withExamples } from "./examples.ts";
 import { EngineError } from "../engine/index.ts";
 import { ReplayError } from "../replay/errors.ts";
 
@@ -16,6 +17,11 @@ const program = new Command("ioasid").version("0.1.0").description("An IOMMU to 
 
 /** One line for each command. */
 for (const command of [replayCommand, infoCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
+
+withExamples(program, [
+	["compare a recorded run with the model, DMA by DMA", "ioasid replay run.merged.csv.gz"],
+	["the options and examples of a command", "ioasid replay --help"],
+]);
 
 try {
 	await program.parseAsync();

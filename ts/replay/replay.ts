@@ -97,32 +97,18 @@ function filtered(columns: Columns, keep: Uint8Array | null, limit: number): Col
 
 /** Replay a trace that is in memory. @throws EngineError, RangeError (unknown device) */
 export async function replayTrace(trace: Trace, options: ReplayOptions = {}, importSeconds = 0): Promise<ReplaySummary> {
+	const notes = [...trace.report.notes];
+	if (!hasTables(trace)) return loggedOnly(trace, notes, importSeconds);
 	const columns = filtered(trace.columns, selected(trace, options), options.limit ?? Number.POSITIVE_INFINITY);
 	const scoped: Trace = { ...trace, columns };
-	const notes = [...trace.report.notes];
 	if (trace.architecture === "smmuv3") notes.push("recorded on SMMUv3, replayed on VT-d second-stage tables");
 	if (trace.stage === "first") notes.push("recorded with first-stage tables, replayed on second-stage ones without PASID");
 
 	const machine = setUpMachine(scoped, options);
 	const { run } = machine;
 	const buffer = run.columns();
-	const summary: ReplaySummary = {
-		version: 1,
-		events: columns.length,
-		dma: { total: 0, matched: 0, wrongAddress: 0, unexplained: 0, stale: 0 },
-		iotlb: { hits: 0, misses: 0 },
-		recorded: { hits: 0, misses: 0, agree: 0, disagree: 0 },
-		faults: { recorded: 0, matched: 0, list: [] },
-		perDevice: [],
-		seconds: 0,
-		eventsPerSecond: 0,
-		importSeconds,
-		damagedLines: trace.report.damagedLines,
-		disagreements: [],
-		notes,
-		replacedMaps: 0,
-		refusedEdits: 0,
-	};
+	const summary = emptySummary(trace, notes, importSeconds);
+	summary.events = columns.length;
 	const explained = options.explain ?? 10;
 	let milliseconds = 0;
 	for (let first = 0; first < columns.length; first += CHUNK) {
@@ -131,6 +117,7 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(first, first + count));
 		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(2 * first, 2 * (first + count)));
 		if (trace.stage === "first") withoutPasid(buffer, count);
+		if (trace.architecture !== "vtd" || trace.stage === "first") withoutReasons(buffer, count);
 		const before = performance.now();
 		run.run(0, count, { ignoreInvalidations: options.ignoreInvalidations ?? false });
 		milliseconds += performance.now() - before;
@@ -156,6 +143,45 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 	summary.eventsPerSecond = milliseconds > 0 ? Math.round((columns.length / milliseconds) * 1000) : 0;
 	machine.dispose();
 	return summary;
+}
+
+function emptySummary({ columns, report, loggedFaults }: Trace, notes: string[], importSeconds: number): ReplaySummary {
+	return {
+		version: 1,
+		events: columns.length,
+		dma: { total: 0, matched: 0, wrongAddress: 0, unexplained: 0, stale: 0 },
+		iotlb: { hits: 0, misses: 0 },
+		recorded: { hits: 0, misses: 0, agree: 0, disagree: 0 },
+		faults: { recorded: 0, matched: 0, list: [], ...(loggedFaults === undefined ? {} : { logged: loggedFaults }) },
+		perDevice: [],
+		seconds: 0,
+		eventsPerSecond: 0,
+		importSeconds,
+		damagedLines: report.damagedLines,
+		disagreements: [],
+		notes,
+		replacedMaps: 0,
+		refusedEdits: 0,
+	};
+}
+
+/** Whether there is anything to hold faults against: a kernel log alone knows no map and no DMA. */
+function hasTables({ columns, loggedFaults }: Trace): boolean {
+	if (loggedFaults === undefined) return true;
+	for (let i = 0; i < columns.length; i++) if (columns.kind[i] !== Kind.fault) return true;
+	return false;
+}
+
+/** The summary of a kernel log alone: its faults are told, not replayed. */
+function loggedOnly(trace: Trace, notes: string[], importSeconds: number): ReplaySummary {
+	const summary = emptySummary(trace, notes, importSeconds);
+	summary.faults.recorded = trace.columns.length;
+	return summary;
+}
+
+/** Reasons in the codes of another architecture or stage than the one that replays: only that they faulted is compared. */
+function withoutReasons(buffer: { kind: Uint8Array; pa: Uint32Array }, count: number): void {
+	for (let i = 0; i < count; i++) if (buffer.kind[i] === Kind.fault) buffer.pa.fill(0, 2 * i, 2 * i + 2);
 }
 
 /** PASID-granular rows on a machine without PASIDs: the domain stands for its one address space. */

@@ -1,3 +1,5 @@
+import type { LoggedFault } from "./logged-fault.ts";
+
 /** What a replay found: the object that `ioasid replay --json` prints. */
 export interface ReplaySummary {
 	/** of this shape */
@@ -18,7 +20,13 @@ export interface ReplaySummary {
 	iotlb: { hits: number; misses: number };
 	/** the recorder's own IOTLB verdicts, and how many the replay agrees with */
 	recorded: { hits: number; misses: number; agree: number; disagree: number };
-	faults: { recorded: number; matched: number; list: ReplayFault[] };
+	faults: {
+		recorded: number;
+		matched: number;
+		list: ReplayFault[];
+		/** faults of a kernel log in words; absent when none was read */
+		logged?: LoggedFault[];
+	};
 	perDevice: ReplayDevice[];
 	/** of the engine part */
 	seconds: number;

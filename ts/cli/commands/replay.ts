@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { EngineError, parseCacheConfig } from "../../engine/index.ts";
 import type { IotlbChoice } from "../../replay/machine.ts";
 import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
+import { withExamples } from "../examples.ts";
 import { renderSummary } from "../render.ts";
 
 function iotlb(text: string): IotlbChoice {
@@ -45,9 +46,9 @@ function progressBar(): { update: (progress: ReplayProgress) => void; stop: () =
 /** Long options are named as the library's. */
 type Flags = ReplayOptions & { json?: boolean };
 
-export const replayCommand = new Command("replay")
+const command = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
-	.argument("<files...>", "a QEMU vIOMMU log and the guest's ftrace of the same run, or one joined *.merged.csv; plain, .gz or - for standard input")
+	.argument("<files...>", "of one run: a QEMU vIOMMU log, the guest's trace (tracefs, trace-cmd, perf script), its kernel log; or one joined CSV, simulator CSV or packet list; plain, .gz, .zst or - for standard input")
 	.option("--json", "print one JSON object")
 	.option("--iotlb <geometry>", "SETSxWAYS[:POLICY], full:N[:POLICY] (POLICY lru, plru, fifo, random[:SEED], clear), qemu-7.2 or qemu-10", iotlb)
 	.option("--no-walk-cache", "without paging-structure caches")
@@ -74,3 +75,12 @@ export const replayCommand = new Command("replay")
 			bar.stop();
 		}
 	});
+
+export const replayCommand = withExamples(command, [
+	["a run recorded on both sides of a virtual machine", "ioasid replay qemu.log.gz guest_ftrace.txt.gz"],
+	["a joined recording against QEMU's own IOTLB, as JSON", "ioasid replay run.merged.csv.gz --iotlb qemu-7.2 --json"],
+	["one device, with a small IOTLB and without paging-structure caches", "ioasid replay run.merged.csv.gz --device 00:01.0 --iotlb 16x2:plru --no-walk-cache"],
+	["the second half of a second, from standard input", "zcat run.merged.csv.gz | ioasid replay - --from 500000 --to 1000000"],
+	["addresses and source ids of a simulator", "ioasid replay packets.txt --iotlb full:64"],
+	["the faults of a kernel log", "ioasid replay dmesg.txt.gz"],
+]);

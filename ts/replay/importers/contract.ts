@@ -5,6 +5,7 @@
  * knows the device of every event) yields a {@link JoinedLog}; the two halves of a recording in which an emulator
  * and the guest's kernel logged apart yield a {@link HostLog} and a {@link GuestLog}, which `../join` brings together.
  */
+import type { LoggedFault } from "../logged-fault.ts";
 import type { Columns, Trace, TraceDevice } from "../trace.ts";
 import type { GuestLog } from "./guest-log.ts";
 
@@ -40,7 +41,7 @@ export interface Place {
 }
 
 /** What one input held. */
-export type Recording = HostLog | GuestLog | JoinedLog;
+export type Recording = HostLog | GuestLog | JoinedLog | KernelLog;
 
 /** A device as an emulator's log knows it. */
 export interface HostDevice {
@@ -71,6 +72,17 @@ export interface JoinedLog {
 	stage: Trace["stage"];
 	columns: Columns;
 	devices: TraceDevice[];
+	notes: string[];
+}
+
+/** The faults of a kernel log: rows of kind fault, time in microseconds since boot (or since the epoch, in a log without uptimes). */
+export interface KernelLog {
+	side: "kernel";
+	architecture: Trace["architecture"];
+	columns: Columns;
+	devices: TraceDevice[];
+	/** in words, the first ones */
+	faults: LoggedFault[];
 	notes: string[];
 }
 

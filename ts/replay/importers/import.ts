@@ -5,9 +5,11 @@ import { ReplayError } from "../errors.ts";
 import { guestAlone, hostAlone, type Joined, joinLogs } from "../join/index.ts";
 import { trimmed } from "../rows.ts";
 import type { Source } from "../source.ts";
+import type { LoggedFault } from "../logged-fault.ts";
+import { withKernelFaults } from "../join/kernel.ts";
 import { type Columns, type ImportReport, Kind, type Trace } from "../trace.ts";
 import type { GuestLog } from "./guest-log.ts";
-import type { HostLog } from "./contract.ts";
+import type { HostLog, KernelLog } from "./contract.ts";
 import { MergedCsvParser } from "./merged-csv.ts";
 import { makeReport, type ReadOptions, type ReadResult, readSource, steps } from "./reading.ts";
 
@@ -19,7 +21,7 @@ export interface ImportOptions extends ReadOptions {
 	to?: number;
 }
 
-/** Imports one recorded run from one joined file, or from a QEMU log, a guest's ftrace, or both. */
+/** Imports one recorded run from one joined file, or from a QEMU log, a guest's trace, a kernel log, or several of these. */
 export async function importTrace(sources: Source | readonly Source[], options: ImportOptions = {}): Promise<Trace> {
 	const inputs = isList(sources) ? sources : [sources];
 	if (inputs.length === 0) throw new ReplayError("mismatch", "no input was given");
@@ -38,6 +40,7 @@ export async function importTrace(sources: Source | readonly Source[], options: 
 		devices: joined.devices,
 		columns: cut(joined.columns, options),
 		report,
+		...(joined.loggedFaults === undefined ? {} : { loggedFaults: joined.loggedFaults }),
 	};
 }
 
@@ -45,7 +48,7 @@ function isList(sources: Source | readonly Source[]): sources is readonly Source
 	return Array.isArray(sources);
 }
 
-const SIDES = { host: "QEMU log", guest: "guest ftrace", joined: "joined recording" };
+const SIDES = { host: "QEMU log", guest: "guest ftrace", joined: "joined recording", kernel: "kernel log" };
 
 /** At most one input of each side, and nothing beside a joined one. */
 function refuseTwice(results: ReadResult[]): void {
@@ -61,17 +64,18 @@ function refuseTwice(results: ReadResult[]): void {
 	}
 }
 
-function join(results: ReadResult[]): Joined {
+function join(results: ReadResult[]): Joined & { loggedFaults?: LoggedFault[] } {
 	let host: HostLog | null = null;
 	let guest: GuestLog | null = null;
+	let kernel: KernelLog | null = null;
 	for (const { recording } of results) {
 		if (recording.side === "joined") return recording;
 		if (recording.side === "host") host = recording;
-		else guest = recording;
+		else if (recording.side === "guest") guest = recording;
+		else kernel = recording;
 	}
-	if (host !== null && guest !== null) return joinLogs(guest, host);
-	if (host !== null) return hostAlone(host);
-	return guestAlone(guest as GuestLog);
+	const run = host !== null && guest !== null ? joinLogs(guest, host) : host !== null ? hostAlone(host) : guest !== null ? guestAlone(guest) : null;
+	return kernel === null ? (run as Joined) : withKernelFaults(run, kernel, host !== null);
 }
 
 /** Time from zero, and only the rows that `from` and `to` leave. */

@@ -51,7 +51,7 @@ import { Geometry } from "../format/contract";
 import { allocate, framePointer, NO_FRAME } from "../memory/frames";
 import { Engine, entryPointer } from "../memory/physical";
 import { register, setRegister, Walk, walkOf } from "../unit";
-import { TableAccess, walkTable } from "../walk";
+import { walkAlone } from "../walk";
 import { identity } from "./amdvi-host";
 import { DECODED, DETOUR_BYPASS, DeviceTables, poisoned, tablePointer } from "./contract";
 import { entryWord, firstStage, Route, ROUTE_UNCACHED, secondStage } from "./route";
@@ -269,7 +269,7 @@ export class Amdvi extends DeviceTables {
         walk.entry = 0;
         const outcome = mode == 0
           ? identity(host, walk, where, false)
-          : walkTable<AmdV1, TableAccess>(m, unit, device, host, STAGE_SECOND, route.secondTag, where, ACCESS_READ, false, walk, 0);
+          : walkAlone<AmdV1>(m, unit, device, host, STAGE_SECOND, route.secondTag, where, ACCESS_READ, false, walk, 0);
         if (outcome != OUTCOME_TRANSLATED) return this.blocked(unit, route, classify(unit, walk, who));
         if (mode != 0) walk.entryAddress = walk.pa;
       }

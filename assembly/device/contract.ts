@@ -3,7 +3,8 @@
 //
 // To add an architecture: one file that extends DeviceTables, one line in each switch of architectures.ts.
 import { Engine, entryPointer } from "../memory/physical";
-import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED } from "../layout";
+import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED, TRACE_READ } from "../layout";
+import { note } from "../trace";
 import { Walk, countReference } from "../unit";
 import { Route, ROUTE_QUIET } from "./route";
 
@@ -20,7 +21,9 @@ export const DETOUR_BYPASS: u32 = 16;
 @inline
 export function tablePointer(m: Engine, unit: usize, address: u64, bytes: u32, level: u32): usize {
   countReference(unit, STAGE_TABLES, level);
-  return entryPointer(m, address, bytes);
+  const pointer = entryPointer(m, address, bytes);
+  if (m.trace != 0) note(m, TRACE_READ, STAGE_TABLES, level, address, pointer == 0 ? 0 : load<u64>(pointer), bytes, 0, pointer == 0 ? m.refusal << 8 : 0);
+  return pointer;
 }
 
 @inline

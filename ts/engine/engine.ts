@@ -102,7 +102,7 @@ export class Engine {
 			for (const { kind, record: cacheRecord, entries, cache } of planned.caches) {
 				e.openCache(record, kind, at(cacheRecord), cache.sets, cache.ways, cache.policy, cache.seed, at(entries), cache.buckets);
 			}
-			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, { offset: at(plan.batch), capacity: plan.batchCapacity });
+			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, { offset: at(plan.batch), capacity: plan.batchCapacity }, at(plan.trace), this.memory);
 			for (const [name, value] of Object.entries({ ...architecture.defaults, ...unit.registers })) made.writeRegister(name, value);
 			return made;
 		});

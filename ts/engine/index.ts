@@ -9,6 +9,7 @@ export type { Decision } from "./decide.ts";
 export { WORDS } from "./fields/index.ts";
 export type { EntryFormat, FaultName, Field, Place, Structure, Words } from "./fields/contract.ts";
 export { type DecodedField, decodeFields } from "./fields/decode.ts";
+export { isImage } from "./image.ts";
 export { engineModule } from "./instantiate.ts";
 export { PageTable, type PageTableConfig, type Permissions } from "./page-table.ts";
 export type { TableFormatName } from "./page-table-formats.ts";

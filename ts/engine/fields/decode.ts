@@ -21,7 +21,7 @@ function bitsOf(field: Field, entry: bigint): bigint {
 }
 
 function words(field: Field, value: bigint): string {
-	if (field.values !== undefined) return field.values[Number(value)] ?? "reserved";
+	if (field.values !== undefined) return field.values[Number(value)] ?? "";
 	return field.shift === undefined ? "" : hex(value << BigInt(field.shift));
 }
 

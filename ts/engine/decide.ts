@@ -14,9 +14,10 @@ import {
 } from "../../assembly/layout.ts";
 import { type Field, OUTCOMES } from "./fields/contract.ts";
 import { isReserved } from "./fields/decode.ts";
-import type { RawStep, TraceSource, TraceStep } from "./trace.ts";
+import type { Answer, RawStep, TraceSource, TraceStep } from "./trace.ts";
 
-/** ENTRY_RESERVED of assembly/format/contract.ts */
+// of assembly/format/contract.ts
+const ENTRY_ABSENT = 0;
 const ENTRY_RESERVED = 3;
 
 /** A fault in words. */
@@ -45,22 +46,25 @@ function mark(step: TraceStep, names: ReadonlySet<Field | string>, fields: reado
 const valueOf = (field: Field, entry: bigint) => (entry >> BigInt(field.low)) & ((1n << BigInt(field.high - field.low + 1)) - 1n);
 
 /**
- * The set bits without which the engine would not call the entry reserved. Several at once are found by clearing all,
- * then setting each of them again alone.
+ * The bits that make the engine call an entry reserved, by asking it again about entries that differ: set bits without
+ * one of which it would be legal; else several that all have to go; else clear bits one of which is missing.
  */
 function reservedBits(source: TraceSource, { geometry, step }: RawStep): number[] {
-	const reserved = (entry: bigint) => source.classify(geometry, step.level, entry) === ENTRY_RESERVED;
-	const set = Array.from({ length: 64 }, (_, bit) => bit).filter((bit) => (step.value >> BigInt(bit)) & 1n);
-	const alone = set.filter((bit) => !reserved(step.value & ~(1n << BigInt(bit))));
+	const kind = (entry: bigint) => source.classify(geometry, step.level, entry);
+	const legal = (entry: bigint) => ![ENTRY_ABSENT, ENTRY_RESERVED].includes(kind(entry));
+	const all = Array.from({ length: 8 * step.bytes }, (_, bit) => bit);
+	const set = all.filter((bit) => (step.value >> BigInt(bit)) & 1n);
+	const alone = set.filter((bit) => legal(step.value ^ (1n << BigInt(bit))));
 	if (alone.length > 0) return alone;
 	let kept = step.value;
 	const cleared: number[] = [];
 	for (const bit of [...set].reverse()) {
-		if (!reserved(kept)) break;
-		kept &= ~(1n << BigInt(bit));
+		if (kind(kept) !== ENTRY_RESERVED) break;
+		kept ^= 1n << BigInt(bit);
 		cleared.push(bit);
 	}
-	return cleared.filter((bit) => reserved(kept | (1n << BigInt(bit))));
+	if (legal(kept)) return cleared.filter((bit) => kind(kept | (1n << BigInt(bit))) === ENTRY_RESERVED);
+	return all.filter((bit) => !set.includes(bit) && legal(step.value | (1n << BigInt(bit))));
 }
 
 function decideReserved(source: TraceSource, raw: RawStep): void {
@@ -120,19 +124,24 @@ function outcomeOf({ step }: RawStep, access: number): number {
 }
 
 /** Marks the deciding step and fields, and tells the fault. `walked`: the route's own walk had started. */
-export function decide(source: TraceSource, steps: RawStep[], walked: boolean, answer: { fault: number; outcome: number }, access: number): Decision {
+export function decide(source: TraceSource, steps: RawStep[], walked: boolean, answer: Answer, access: number): Decision {
 	const known = source.words.faults[answer.fault];
 	const decision: Decision = { code: answer.fault, name: known?.name ?? `code ${answer.fault}`, means: known?.means ?? "", section: known?.section ?? "", because: null };
-	const last = steps.findLast(({ step }) => step.kind === "read" || step.kind === "write");
+	const told = ({ step }: RawStep) => step.kind === "read" && step.stage === answer.stage && step.address === answer.entryAddress;
+	const last = (walked && answer.outcome !== 0 ? steps.findLast(told) : undefined) ?? steps.findLast(({ step }) => step.kind === "read" || step.kind === "write");
 	if (last === undefined) return decision;
 	const { step } = last;
-	if (step.stage === "tables") {
+	const began = steps.findLast(({ step: { kind } }) => kind === "walk");
+	if (walked && answer.outcome !== 0 && began !== undefined && steps.indexOf(began) > steps.indexOf(last)) {
+		// the input was refused before any entry
+		began.step.decided = true;
+		decision.outcome = OUTCOMES[answer.outcome];
+	} else if (step.stage === "tables") {
 		if (step.refused !== undefined) step.decided = true;
 		else decideStructure(source, last, known?.fields ?? []);
 	} else {
 		const outcome = walked ? answer.outcome : outcomeOf(last, access);
 		if (outcome !== 0) decision.outcome = OUTCOMES[outcome];
-		const began = steps.findLast(({ step: { kind } }) => kind === "walk");
 		if (step.refused !== undefined) step.decided = true;
 		else if (outcome === OUTCOME_ADDRESS_SIZE && began !== undefined) began.step.decided = true;
 		else if (outcome === OUTCOME_RESERVED && step.entry === "reserved") decideReserved(source, last);

@@ -59,7 +59,8 @@ function readSteps(source: TraceSource): { raw: RawStep[]; walked: boolean } {
 	const { view, words } = source;
 	const raw: RawStep[] = [];
 	let phase: Place["phase"] = "device";
-	let walk = 0;
+	// number of the walk that each stage is in
+	const inWalk = { first: 0, second: 0, tables: 0 };
 	let firstOpen = false;
 	for (let i = 0; i < source.count; i++) {
 		const at = source.offset + i * TRACE_BYTES;
@@ -79,15 +80,15 @@ function readSteps(source: TraceSource): { raw: RawStep[]; walked: boolean } {
 		const depth = stage === "second" && (phase !== "walk" || firstOpen) ? 1 : 0;
 		const common = { stage, level, address, value: word, bytes: u32(TRACE_SIZE), depth, decided: false };
 		if (what === TRACE_WALK) {
-			walk += 1;
+			inWalk[stage] = i + 1;
 			if (stage === "first") firstOpen = true;
-			raw.push({ step: { ...common, kind: "walk", table: `${stage} stage`, section: format?.section ?? "", fields: [] }, format, geometry, walk });
+			raw.push({ step: { ...common, kind: "walk", table: `${stage} stage`, section: format?.section ?? "", fields: [] }, format, geometry, walk: inWalk[stage] });
 			continue;
 		}
 		if (what === TRACE_CACHED) {
 			const cache = detail === CACHE_CONTEXT ? "context" : detail === CACHE_PASID ? "pasid" : detail === CACHE_IOTLB ? "iotlb" : "walk";
 			const table = cache === "walk" ? `${detail >= CACHE_WALK_SECOND ? "second" : "first"}-stage walk cache` : `${cache} cache`;
-			raw.push({ step: { ...common, kind: "cached", table, section: "", cache, fields: [] }, geometry, walk });
+			raw.push({ step: { ...common, kind: "cached", table, section: "", cache, fields: [] }, geometry, walk: inWalk[stage] });
 			continue;
 		}
 		const kind = what === TRACE_WRITE ? "write" : "read";
@@ -96,13 +97,13 @@ function readSteps(source: TraceSource): { raw: RawStep[]; walked: boolean } {
 			const structure = words.structure({ phase, level, register: source.register });
 			const value = structure === undefined || refused !== undefined ? word : wholeEntry(source, address, structure, word);
 			const fields = structure === undefined || refused !== undefined ? [] : decodeFields(structure.fields, value);
-			raw.push({ step: { ...common, value, bytes: structure?.bytes ?? common.bytes, kind, table: structure?.name ?? "table entry", section: structure?.section ?? "", refused, fields }, structure, geometry, walk: 0 });
+			raw.push({ step: { ...common, value, bytes: structure?.bytes ?? common.bytes, kind, table: structure?.name ?? "table entry", section: structure?.section ?? "", refused, fields }, structure, geometry, walk: inWalk[stage] });
 			continue;
 		}
 		const entry = kind === "read" && refused === undefined ? ENTRIES[detail & 255] : undefined;
 		const only = entry === "table" || entry === "leaf" ? entry : undefined;
 		const fields = format === undefined || refused !== undefined ? [] : decodeFields(format.fields, word, only);
-		raw.push({ step: { ...common, kind, table: format?.level(level) ?? "entry", section: format?.section ?? "", entry, refused, fields }, format, geometry, walk });
+		raw.push({ step: { ...common, kind, table: format?.level(level) ?? "entry", section: format?.section ?? "", entry, refused, fields }, format, geometry, walk: inWalk[stage] });
 		if (stage === "first" && entry === "leaf") firstOpen = false;
 	}
 	return { raw, walked: phase === "walk" };

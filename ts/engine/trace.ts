@@ -40,7 +40,9 @@ export interface Answer {
 	status: string;
 	hit: string;
 	fault: number;
+	stage: string;
 	outcome: number;
+	entryAddress: bigint;
 	pa: bigint;
 }
 

@@ -8,13 +8,13 @@ import { note } from "../trace";
 import { Walk, countReference } from "../unit";
 import { Route, ROUTE_QUIET } from "./route";
 
-/** Decode results that are no fault code. */
+/** Decode results that are no fault code; the engine's own, as the next two. */
 export const DECODED: u32 = 0;
 
-/** With a fault code (0: a fault that has none): it is raised, but not recorded. */
+/** The engine's own, with a fault code (0: a fault that has none): it is raised, but not recorded. */
 export const NOT_RECORDED: u32 = 1 << 31;
 
-/** Answer of `detour`: the address is not translated. */
+/** Answer of `detour`, the engine's own: the address is not translated. */
 export const DETOUR_BYPASS: u32 = 16;
 
 /** A table word that could not be read: `m.refusal` says why. */

@@ -27,11 +27,12 @@ import { besideInterruptFiles, hasMsiTable, isInterruptFile, walkMsi } from "./r
 import { firstStage, Route, secondStage, spareStage } from "./route";
 import { WALKER_RISCV_FIRST, WALKER_RISCV_SECOND } from "./walkers";
 
+// the engine's own words of attributes and permissions
 const RIGHTS: u32 = 7 << RISCV_ATTRIBUTE_RIGHTS_SHIFT;
-/** What a Bare first stage contributes: everything is allowed, in every address space. */
+/** The engine's own: what a Bare first stage contributes: everything is allowed, in every address space. */
 const BARE: u32 = RISCV_ATTRIBUTE_USER | RISCV_ATTRIBUTE_GLOBAL | RIGHTS;
 const BARE_LG2: u32 = 48;
-/** Rights that a Bare stage gives user and supervisor. */
+/** The engine's own: rights that a Bare stage gives user and supervisor. */
 const ALL: u32 = 63;
 
 /** One stage by itself, of either entry size. */

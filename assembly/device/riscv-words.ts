@@ -20,9 +20,9 @@ export const CAP_END: u64 = 1 << 27;
 export const CAP_PD8: u32 = 38;
 export const CAP_QOSID: u64 = 1 << 41;
 
-/** 53:10 of a table entry, as an address. */
+/** 3.1.1, 3.2.1: 53:10 of a table entry, as an address. */
 export const PPN: u64 = 0x003f_ffff_ffff_fc00;
-/** 43:0 of iohgatp, iosatp, pdtp and msiptp. */
+/** 3.1.3: 43:0 of iohgatp, iosatp, pdtp and msiptp. */
 export const ROOT_PPN: u64 = 0x0fff_ffff_ffff;
 
 @inline

@@ -13,7 +13,7 @@ import {
 	OUTCOME_UPDATE_REFUSED,
 } from "../../assembly/layout.ts";
 import { type Field, OUTCOMES } from "./fields/contract.ts";
-import { isReserved } from "./fields/decode.ts";
+import { fieldValue, isReserved } from "./fields/decode.ts";
 import type { Answer, RawStep, TraceSource, TraceStep } from "./trace.ts";
 
 // of assembly/format/contract.ts
@@ -42,8 +42,6 @@ function mark(step: TraceStep, names: ReadonlySet<Field | string>, fields: reado
 		if (field !== undefined && (names.has(field) || names.has(field.name))) decoded.decided = true;
 	}
 }
-
-const valueOf = (field: Field, entry: bigint) => (entry >> BigInt(field.low)) & ((1n << BigInt(field.high - field.low + 1)) - 1n);
 
 /**
  * The bits that make the engine call an entry reserved, by asking it again about entries that differ: set bits without
@@ -100,17 +98,17 @@ function decideRight(steps: RawStep[], last: RawStep, outcome: number): void {
 	}
 	// rights of the device table entry hold for all below it
 	const device = steps.find(({ structure }) => structure?.fields.some(({ name }) => deciders.some(([one]) => one === name)));
-	const named = device?.structure?.fields.filter((field) => deciders.some(([name, refusing]) => name === field.name && valueOf(field, device.step.value) === BigInt(refusing))) ?? [];
+	const named = device?.structure?.fields.filter((field) => deciders.some(([name, refusing]) => name === field.name && fieldValue(field, device.step.value) === BigInt(refusing))) ?? [];
 	if (device !== undefined && named.length > 0) mark(device.step, new Set(named), device.structure?.fields ?? []);
 	else last.step.decided = true;
 }
 
 function decideStructure(source: TraceSource, { step, structure }: RawStep, wanted: readonly string[]): void {
 	const fields = structure?.fields ?? [];
-	const wrong = fields.filter((field) => isReserved(field, source.register) && valueOf(field, step.value) !== 0n);
+	const wrong = fields.filter((field) => isReserved(field, source.register) && fieldValue(field, step.value) !== 0n);
 	const named = fields.filter((field) => wanted.includes(field.name));
 	// a V or P that is set decided nothing
-	const taken = wanted.length > 0 ? named.filter((field) => !(["P", "V", "TV"].includes(field.name) && valueOf(field, step.value) !== 0n)) : wrong.length > 0 ? wrong : fields.filter((field) => field.shift !== undefined);
+	const taken = wanted.length > 0 ? named.filter((field) => !(["P", "V", "TV"].includes(field.name) && fieldValue(field, step.value) !== 0n)) : wrong.length > 0 ? wrong : fields.filter((field) => field.shift !== undefined);
 	mark(step, new Set(taken), fields);
 }
 

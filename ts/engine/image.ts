@@ -52,7 +52,7 @@ export function writeImage(image: MachineImage): Uint8Array {
 	const line = new TextEncoder().encode(`${JSON.stringify(header)}\n`);
 	const bytes = new Uint8Array(line.length + image.pages.length * IMAGE_PAGE);
 	bytes.set(line);
-	image.pages.forEach((page, i) => bytes.set(page.bytes, line.length + i * IMAGE_PAGE));
+	for (const [i, page] of image.pages.entries()) bytes.set(page.bytes, line.length + i * IMAGE_PAGE);
 	return bytes;
 }
 

@@ -95,3 +95,8 @@ export function field(name: string, bits: number | readonly [high: number, low: 
 export function zero(bits: number | readonly [high: number, low: number], more: Omit<Field, "name" | "high" | "low" | "means" | "reserved"> = {}): Field {
 	return field("reserved", bits, "must be zero", { reserved: true, ...more });
 }
+
+/** Fault codes of one section: code, name, meaning, and the fields that decide. */
+export function faultTable(section: string, rows: ReadonlyArray<readonly [code: number, name: string, means: string, ...fields: string[]]>): Record<number, FaultName> {
+	return Object.fromEntries(rows.map(([code, name, means, ...fields]) => [code, { name, means, section, fields }]));
+}

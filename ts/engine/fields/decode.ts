@@ -16,7 +16,8 @@ export interface DecodedField {
 
 const hex = (value: bigint) => `0x${value.toString(16)}`;
 
-function bitsOf(field: Field, entry: bigint): bigint {
+/** The bits of a field. */
+export function fieldValue(field: Field, entry: bigint): bigint {
 	return (entry >> BigInt(field.low)) & ((1n << BigInt(field.high - field.low + 1)) - 1n);
 }
 
@@ -36,7 +37,7 @@ export function decodeFields(fields: readonly Field[], entry: bigint, kind?: "ta
 	return fields
 		.filter((field) => field.in === undefined || kind === undefined || field.in === kind)
 		.map((field) => {
-			const value = bitsOf(field, entry);
+			const value = fieldValue(field, entry);
 			return { name: field.name, bits: field.high === field.low ? `${field.high}` : `${field.high}:${field.low}`, value, text: words(field, value), means: field.means, decided: false };
 		});
 }

@@ -1,6 +1,6 @@
 /** RISC-V IOMMU: names of the IOMMU Architecture Specification 1.0 and of the Privileged Architecture. */
 import { FORMAT_RISCV_SV, FORMAT_RISCV_SV32 } from "../../../assembly/layout.ts";
-import { type EntryFormat, type FaultName, type Field, field, type Structure, type Words, zero } from "./contract.ts";
+import { type EntryFormat, type Field, faultTable, field, type Structure, type Words, zero } from "./contract.ts";
 
 const HOST_MODES = { 0: "Bare", 8: "Sv39x4 (Sv32x4 with GXL)", 9: "Sv48x4", 10: "Sv57x4" };
 const MODES = { 0: "Bare", 8: "Sv39 (Sv32 with SXL)", 9: "Sv48", 10: "Sv57" };
@@ -110,40 +110,38 @@ const sv: EntryFormat = {
 };
 const sv32: EntryFormat = { section: "Privileged Architecture 12.3, 18.5", level: (level) => `PTE, level ${level}`, fields: [...LOW, field("PPN", [31, 10], "table or page", { shift: 12 })], decides };
 
-const fault = (name: string, means: string, ...fields: string[]): FaultName => ({ name, means, section: "RISC-V IOMMU 4.2", fields });
-
-const faults: Record<number, FaultName> = {
-	1: fault("instruction access fault", "memory that a fetch needs cannot be read, or an MSI page does not execute"),
-	4: fault("read address misaligned", "the address is not aligned"),
-	5: fault("read access fault", "a page-table entry cannot be read or updated"),
-	6: fault("write/AMO address misaligned", "the address is not aligned"),
-	7: fault("write/AMO access fault", "a page-table entry cannot be read or updated"),
-	12: fault("instruction page fault", "the first stage does not allow the fetch"),
-	13: fault("read page fault", "the first stage does not allow the read"),
-	15: fault("write/AMO page fault", "the first stage does not allow the write"),
-	20: fault("instruction guest-page fault", "the second stage does not allow the fetch, or a first-stage table's"),
-	21: fault("read guest-page fault", "the second stage does not allow the read, or a first-stage table's"),
-	23: fault("write/AMO guest-page fault", "the second stage does not allow the write, or a first-stage table's"),
-	256: fault("all inbound transactions disallowed", "ddtp.iommu_mode is Off"),
-	257: fault("DDT entry load access fault", "a DDT entry cannot be read"),
-	258: fault("DDT entry not valid", "V of a DDT entry is 0", "V"),
-	259: fault("DDT entry misconfigured", "reserved bits or settings that the unit does not have"),
-	260: fault("transaction type disallowed", "the device_id, process_id or privilege is not one that the context takes", "PDTV", "ENS"),
-	261: fault("MSI PTE load access fault", "an MSI page-table entry cannot be read"),
-	262: fault("MSI PTE not valid", "V of the MSI page-table entry is 0", "V"),
-	263: fault("MSI PTE misconfigured", "reserved bits or mode of the MSI page-table entry", "M", "C"),
-	264: fault("MRIF access fault", "the memory-resident interrupt file cannot be reached"),
-	265: fault("PDT entry load access fault", "a PDT entry cannot be read"),
-	266: fault("PDT entry not valid", "V of a PDT entry is 0", "V"),
-	267: fault("PDT entry misconfigured", "reserved bits or settings that the unit does not have"),
-	268: fault("DDT data corruption", "a DDT entry is poisoned"),
-	269: fault("PDT data corruption", "a PDT entry is poisoned"),
-	270: fault("MSI PT data corruption", "an MSI page-table entry is poisoned"),
-	271: fault("MSI MRIF data corruption", "an interrupt file is poisoned"),
-	272: fault("internal data path error", "the unit's own"),
-	273: fault("IOMMU MSI write access fault", "an interrupt of the unit cannot be written"),
-	274: fault("first/second-stage PT data corruption", "a page-table entry is poisoned"),
-};
+const faults = faultTable("RISC-V IOMMU 4.2", [
+	[1, "instruction access fault", "memory that a fetch needs cannot be read, or an MSI page does not execute"],
+	[4, "read address misaligned", "the address is not aligned"],
+	[5, "read access fault", "a page-table entry cannot be read or updated"],
+	[6, "write/AMO address misaligned", "the address is not aligned"],
+	[7, "write/AMO access fault", "a page-table entry cannot be read or updated"],
+	[12, "instruction page fault", "the first stage does not allow the fetch"],
+	[13, "read page fault", "the first stage does not allow the read"],
+	[15, "write/AMO page fault", "the first stage does not allow the write"],
+	[20, "instruction guest-page fault", "the second stage does not allow the fetch, or a first-stage table's"],
+	[21, "read guest-page fault", "the second stage does not allow the read, or a first-stage table's"],
+	[23, "write/AMO guest-page fault", "the second stage does not allow the write, or a first-stage table's"],
+	[256, "all inbound transactions disallowed", "ddtp.iommu_mode is Off"],
+	[257, "DDT entry load access fault", "a DDT entry cannot be read"],
+	[258, "DDT entry not valid", "V of a DDT entry is 0", "V"],
+	[259, "DDT entry misconfigured", "reserved bits or settings that the unit does not have"],
+	[260, "transaction type disallowed", "the device_id, process_id or privilege is not one that the context takes", "PDTV", "ENS"],
+	[261, "MSI PTE load access fault", "an MSI page-table entry cannot be read"],
+	[262, "MSI PTE not valid", "V of the MSI page-table entry is 0", "V"],
+	[263, "MSI PTE misconfigured", "reserved bits or mode of the MSI page-table entry", "M", "C"],
+	[264, "MRIF access fault", "the memory-resident interrupt file cannot be reached"],
+	[265, "PDT entry load access fault", "a PDT entry cannot be read"],
+	[266, "PDT entry not valid", "V of a PDT entry is 0", "V"],
+	[267, "PDT entry misconfigured", "reserved bits or settings that the unit does not have"],
+	[268, "DDT data corruption", "a DDT entry is poisoned"],
+	[269, "PDT data corruption", "a PDT entry is poisoned"],
+	[270, "MSI PT data corruption", "an MSI page-table entry is poisoned"],
+	[271, "MSI MRIF data corruption", "an interrupt file is poisoned"],
+	[272, "internal data path error", "the unit's own"],
+	[273, "IOMMU MSI write access fault", "an interrupt of the unit cannot be written"],
+	[274, "first/second-stage PT data corruption", "a page-table entry is poisoned"],
+]);
 
 export const riscv: Words = {
 	registers: ["DDTP", "FCTL"],

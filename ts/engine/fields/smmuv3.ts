@@ -1,6 +1,6 @@
 /** Arm SMMUv3: names of IHI 0070 (chapters 5 and 7), of VMSAv8-64 those of the Arm ARM (DDI 0487, D8.3). */
 import { FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND } from "../../../assembly/layout.ts";
-import { type EntryFormat, type FaultName, field, type Structure, type Words } from "./contract.ts";
+import { type EntryFormat, faultTable, field, type Structure, type Words } from "./contract.ts";
 
 const SIZES = { 0: "32 bits", 1: "36 bits", 2: "40 bits", 3: "42 bits", 4: "44 bits", 5: "48 bits", 6: "52 bits" };
 const GRANULES = { 0: "4K", 1: "64K", 2: "16K" };
@@ -156,26 +156,24 @@ const second: EntryFormat = {
 	},
 };
 
-const fault = (name: string, means: string, ...fields: string[]): FaultName => ({ name, means, section: "IHI 0070 7.3", fields });
-
-const faults: Record<number, FaultName> = {
-	0: fault("no event", "the stream aborts, or the address is beyond the output of a unit that is off", "Config"),
-	1: fault("F_UUT", "an unsupported upstream transaction"),
-	2: fault("C_BAD_STREAMID", "the StreamID is beyond the stream table", "Span"),
-	3: fault("F_STE_FETCH", "the STE cannot be read"),
-	4: fault("C_BAD_STE", "the STE is invalid", "V", "Config", "S2AA64"),
-	5: fault("F_BAD_ATS_TREQ", "an ATS translation request that the STE does not allow", "EATS"),
-	6: fault("F_STREAM_DISABLED", "STE.S1DSS does not take this SubstreamID, or its absence", "S1DSS"),
-	7: fault("F_TRANSL_FORBIDDEN", "a translated request that is not allowed", "EATS"),
-	8: fault("C_BAD_SUBSTREAMID", "the SubstreamID is beyond the CD table", "S1CDMax", "V", "L2Ptr"),
-	9: fault("F_CD_FETCH", "the CD cannot be read"),
-	10: fault("C_BAD_CD", "the CD is invalid", "V", "AA64", "T0SZ"),
-	11: fault("F_WALK_EABT", "a page-table entry cannot be read or updated"),
-	0x10: fault("F_TRANSLATION", "no descriptor translates the address", "EPD0", "EPD1"),
-	0x11: fault("F_ADDR_SIZE", "an address is wider than the output size", "IPS", "S2PS"),
-	0x12: fault("F_ACCESS", "the access flag is 0 and hardware may not set it"),
-	0x13: fault("F_PERMISSION", "the descriptor does not allow the access"),
-};
+const faults = faultTable("IHI 0070 7.3", [
+	[0, "no event", "the stream aborts, or the address is beyond the output of a unit that is off", "Config"],
+	[1, "F_UUT", "an unsupported upstream transaction"],
+	[2, "C_BAD_STREAMID", "the StreamID is beyond the stream table", "Span"],
+	[3, "F_STE_FETCH", "the STE cannot be read"],
+	[4, "C_BAD_STE", "the STE is invalid", "V", "Config", "S2AA64"],
+	[5, "F_BAD_ATS_TREQ", "an ATS translation request that the STE does not allow", "EATS"],
+	[6, "F_STREAM_DISABLED", "STE.S1DSS does not take this SubstreamID, or its absence", "S1DSS"],
+	[7, "F_TRANSL_FORBIDDEN", "a translated request that is not allowed", "EATS"],
+	[8, "C_BAD_SUBSTREAMID", "the SubstreamID is beyond the CD table", "S1CDMax", "V", "L2Ptr"],
+	[9, "F_CD_FETCH", "the CD cannot be read"],
+	[10, "C_BAD_CD", "the CD is invalid", "V", "AA64", "T0SZ"],
+	[11, "F_WALK_EABT", "a page-table entry cannot be read or updated"],
+	[0x10, "F_TRANSLATION", "no descriptor translates the address", "EPD0", "EPD1"],
+	[0x11, "F_ADDR_SIZE", "an address is wider than the output size", "IPS", "S2PS"],
+	[0x12, "F_ACCESS", "the access flag is 0 and hardware may not set it"],
+	[0x13, "F_PERMISSION", "the descriptor does not allow the access"],
+]);
 
 export const smmuv3: Words = {
 	registers: ["STRTAB_BASE", "STRTAB_BASE_CFG", "CR0"],

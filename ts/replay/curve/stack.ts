@@ -35,6 +35,11 @@ export class LruStack {
 	/** ascending by depth; hardly ever longer than one or two */
 	private readonly pins: Pin[] = [];
 
+	/** Whether caches of some size hold the item. */
+	has(item: number): boolean {
+		return this.slotOf[item] > 0;
+	}
+
 	/** Depth of an item, 1 the youngest; 0 when no cache holds it. */
 	depth(item: number): number {
 		const slot = this.slotOf[item];

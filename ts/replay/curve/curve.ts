@@ -1,42 +1,44 @@
 /** Miss-ratio curves of a recorded run, and caches of any geometry beside them. */
 import { type CacheConfig, parseCacheConfig } from "../../engine/index.ts";
-import { type ReplayOptions, replayTrace } from "../replay.ts";
+import { type ReplayOptions, type ReplayProgress, replayTrace } from "../replay.ts";
 import type { Trace } from "../trace.ts";
 import { CurveBuilder, type CurveBuilderOptions } from "./builder.ts";
 import type { CurveResult, SimulatedPoint } from "./types.ts";
 
-export interface CurveOptions extends CurveBuilderOptions {
+export interface PassOptions {
 	/** only this device; invalidations stay */
 	device?: string;
 	signal?: AbortSignal;
-	onProgress?: ReplayOptions["onProgress"];
+	onProgress?: (progress: ReplayProgress) => void;
 }
 
 /**
- * Hits of a fully associative LRU IOTLB of every size, from one replay without an IOTLB.
+ * Hits of a fully associative LRU IOTLB of every size: one curve for each of `wanted`, all from one replay without an IOTLB.
  * @throws EngineError, RangeError (unknown device, a sample that is none)
  */
-export async function missCurve(trace: Trace, options: CurveOptions = {}): Promise<CurveResult> {
+export async function missCurves(trace: Trace, wanted: readonly CurveBuilderOptions[], options: PassOptions = {}): Promise<CurveResult[]> {
+	const observers = wanted.map((one) => new CurveBuilder(one));
+	// tables decide, not stale pointers to them
+	await replayTrace(trace, { ...options, iotlb: false, walkCache: false, explain: 0, observers });
+	return observers.map((builder) => builder.result());
+}
+
+/** One curve, as {@link missCurves}. */
+export async function missCurve(trace: Trace, options: CurveBuilderOptions & PassOptions = {}): Promise<CurveResult> {
 	const { device, signal, onProgress, ...building } = options;
-	const builder = new CurveBuilder(building);
-	await replayTrace(trace, {
-		iotlb: false,
-		// tables decide, not stale pointers to them
-		walkCache: false,
-		explain: 0,
-		observers: [builder],
+	const [result] = await missCurves(trace, [building], {
 		...(device === undefined ? {} : { device }),
 		...(signal === undefined ? {} : { signal }),
 		...(onProgress === undefined ? {} : { onProgress }),
 	});
-	return builder.result();
+	return result;
 }
 
 /**
  * Replay with each geometry, as `parseCacheConfig` reads it. Without `invalidations`, none reaches the IOTLB.
  * @throws EngineError BadConfig, RangeError (unknown device)
  */
-export async function simulate(trace: Trace, geometries: readonly string[], options: Pick<ReplayOptions, "device" | "warmUp" | "walkCache" | "signal" | "onProgress"> & { invalidations?: boolean } = {}): Promise<SimulatedPoint[]> {
+export async function simulate(trace: Trace, geometries: readonly string[], options: PassOptions & Pick<ReplayOptions, "warmUp" | "walkCache"> & { invalidations?: boolean } = {}): Promise<SimulatedPoint[]> {
 	const { invalidations = true, ...rest } = options;
 	const points: SimulatedPoint[] = [];
 	for (const geometry of geometries) {

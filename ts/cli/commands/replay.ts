@@ -1,8 +1,9 @@
 import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { EngineError, parseCacheConfig } from "../../engine/index.ts";
 import type { IotlbChoice } from "../../replay/machine.ts";
 import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
+import { amount, costs, warmUpOf, whole } from "../arguments.ts";
 import { renderSummary } from "../render.ts";
 
 function iotlb(text: string): IotlbChoice {
@@ -14,18 +15,6 @@ function iotlb(text: string): IotlbChoice {
 		throw error;
 	}
 }
-
-export const amount = (text: string): number => {
-	const n = Number(text);
-	if (text.trim() === "" || !Number.isFinite(n) || n < 0) throw new InvalidArgumentError(`"${text}" is no number of at least 0`);
-	return n;
-};
-
-export const whole = (text: string): number => {
-	const n = amount(text);
-	if (!Number.isInteger(n)) throw new InvalidArgumentError(`"${text}" is no whole number`);
-	return n;
-};
 
 /** A bar on a terminal, nothing elsewhere. */
 function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {
@@ -43,7 +32,7 @@ function progressBar(): { update: (progress: ReplayProgress) => void; stop: () =
 }
 
 /** Long options are named as the library's. */
-type Flags = ReplayOptions & { json?: boolean };
+type Flags = Omit<ReplayOptions, "warmUp"> & { json?: boolean; warmUp?: number; warmUpEvents?: number };
 
 export const replayCommand = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
@@ -57,11 +46,15 @@ export const replayCommand = new Command("replay")
 	.option("--from <us>", "from this time on, microseconds since the start", amount)
 	.option("--to <us>", "up to this time", amount)
 	.option("--limit <events>", "at most so many events", whole)
+	.addOption(new Option("--warm-up <us>", "leave what comes before this time out of the figures").argParser(amount).conflicts("warmUpEvents"))
+	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
+	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, miss, reference, first, second, tables", costs)
 	.option("--strict", "stop at the first damaged line, exit 1")
 	.action(async (files: string[], flags: Flags) => {
 		const bar = progressBar();
 		const damage: string[] = [];
-		const { json, ...options } = flags;
+		const { json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
+		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
 		options.onProgress = bar.update;
 		options.onDamage = (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`);
 		try {

@@ -11,6 +11,8 @@ import {
 	RUN_DEVICE_MATCHED,
 	RUN_DEVICE_MISSES,
 	RUN_DEVICE_PEAK,
+	RUN_DEVICE_PREFETCH_REFERENCES,
+	RUN_DEVICE_PREFETCHES,
 	RUN_DEVICE_REFERENCES,
 	RUN_DEVICE_RID,
 	RUN_DEVICE_STALE,
@@ -18,6 +20,7 @@ import {
 	RUN_DEVICE_UNEXPLAINED,
 	RUN_DEVICE_WRONG,
 	RUN_IGNORE_INVALIDATIONS,
+	RUN_PREFETCH,
 	RUN_VERIFY,
 } from "../../assembly/layout.ts";
 import { EngineError } from "./errors.ts";
@@ -77,6 +80,9 @@ export interface RunDeviceCounters {
 	stale: number;
 	/** most bytes mapped at a time */
 	peakBytes: number;
+	/** translations fetched ahead, and the memory references that took: in no other figure of the device */
+	prefetches: number;
+	prefetchReferences: number;
 }
 
 /** Runs columns of recorded events through one unit, with tables that were lent to the engine. */
@@ -152,10 +158,15 @@ export class EventRun {
 		};
 	}
 
-	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table. */
-	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean } = {}): void {
-		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY) | (this.priced ? RUN_COSTS : 0);
+	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table; `prefetch` fetches the next page's translation after every walk. */
+	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean; prefetch?: boolean } = {}): void {
+		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY) | (this.priced ? RUN_COSTS : 0) | (options.prefetch ? RUN_PREFETCH : 0);
 		this.exports.run(this.context, this.unit.record, this.buffer.offset, this.buffer.capacity, from, to, this.records.offset, this.deviceCount, flags, this.buffer.costs);
+	}
+
+	/** 4 KiB frames that tables hold now. */
+	get tableFrames(): number {
+		return this.exports.framesUsed(this.context);
 	}
 
 	device(index: number): RunDeviceCounters {
@@ -172,6 +183,8 @@ export class EventRun {
 			unexplained: at(RUN_DEVICE_UNEXPLAINED),
 			stale: at(RUN_DEVICE_STALE),
 			peakBytes: at(RUN_DEVICE_PEAK),
+			prefetches: at(RUN_DEVICE_PREFETCHES),
+			prefetchReferences: at(RUN_DEVICE_PREFETCH_REFERENCES),
 		};
 	}
 }

@@ -1,20 +1,8 @@
 import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError, Option } from "commander";
-import { EngineError, parseCacheConfig } from "../../engine/index.ts";
-import type { IotlbChoice } from "../../replay/machine.ts";
+import { Command, Option } from "commander";
 import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
-import { amount, costs, warmUpOf, whole } from "../arguments.ts";
+import { amount, costs, iotlb, warmUpOf, whole } from "../arguments.ts";
 import { renderSummary } from "../render.ts";
-
-function iotlb(text: string): IotlbChoice {
-	if (text === "qemu-7.2" || text === "qemu-10") return text;
-	try {
-		return parseCacheConfig(text, "--iotlb");
-	} catch (error) {
-		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or qemu-7.2, qemu-10`);
-		throw error;
-	}
-}
 
 /** A bar on a terminal, nothing elsewhere. */
 function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {

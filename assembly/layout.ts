@@ -225,7 +225,8 @@ export const TABLE_LEAVES = TABLE_MAPPED + 8; // u64 mask of lg2 leaf sizes in u
 export const TABLE_FRAMES = TABLE_LEAVES + 8; // u32 4 KiB frames held
 export const TABLE_REPLACED = TABLE_FRAMES + 4; // u32 items removed by MAP_REPLACE
 export const TABLE_DONE = TABLE_REPLACED + 4; // u64 bytes of the last edit
-export const TABLE_BYTES = TABLE_DONE + 16;
+export const TABLE_KEEP = TABLE_DONE + 8; // u32: tables that become empty stay where they are, as Linux keeps them
+export const TABLE_BYTES = TABLE_KEEP + 8;
 
 // ---- geometry of a page table: how a walk of it starts
 export const GEOMETRY_ROOT = 0; // u64

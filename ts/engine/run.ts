@@ -22,6 +22,7 @@ import {
 	RUN_IGNORE_INVALIDATIONS,
 	RUN_PREFETCH,
 	RUN_VERIFY,
+	TABLE_KEEP,
 } from "../../assembly/layout.ts";
 import { EngineError } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
@@ -102,6 +103,8 @@ export class EventRun {
 		devices.forEach(({ rid, table }, i) => {
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_RID, rid, true);
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_TABLE, table?.record ?? 0, true);
+			// a kernel does not free a table at the unmap of its last page: the walk caches may point to it until they are invalidated
+			if (table !== null) view.setUint32(table.record + TABLE_KEEP, 1, true);
 		});
 		this.deviceCount = devices.length;
 	}

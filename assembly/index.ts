@@ -134,6 +134,17 @@ export function unmapPages(context: usize, table: usize, low: u32, high: u32, si
   return formats.unmapPages(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh));
 }
 
+export function protectPages(context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32, permissions: u32): u32 {
+  return formats.protectPages(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh), permissions);
+}
+
+/** See `readDirty` of edit-dirty.ts. */
+export function readDirty(
+  context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32, atLow: u32, atHigh: u32, flags: u32,
+): u32 {
+  return formats.readDirty(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh), wide(atLow, atHigh), flags);
+}
+
 /** Walk one table without a trace; OUTCOME_*, the address at scratch + 8 and lg2 bytes at scratch + 16. */
 export function lookUp(context: usize, table: usize, low: u32, high: u32, access: u32): u32 {
   const m = engine(context);
@@ -179,9 +190,9 @@ export function invalidate(
   invalidateCaches(unit, caches, scope, domain, pasid, rid, wide(low, high), wide(lastLow, lastHigh));
 }
 
-/** Write the device-table words of a route; EDIT_*. `table` is a page table's record, or 0. */
-export function setRoute(context: usize, unit: usize, rid: u32, type: u32, domain: u32, table: usize): u32 {
-  return architectures.setRoute(engine(context), unit, rid, type, domain, table);
+/** Write the device-table words of a route; EDIT_*. `first` and `second` are page tables' records, or 0. */
+export function setRoute(context: usize, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
+  return architectures.setRoute(engine(context), unit, rid, pasid, type, domain, first, second);
 }
 
 export function nextFault(unit: usize): usize {

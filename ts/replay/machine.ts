@@ -2,12 +2,13 @@ import { type Device, type Loan, Machine, type Space } from "../core/index.ts";
 import { drivers } from "../driver/index.ts";
 import { type CacheConfig, Engine, type EventRun, type UnitConfig } from "../engine/index.ts";
 import { driversOf } from "../iommu/index.ts";
+import { type DirectOptions, setUpDirect } from "./direct-machine.ts";
 import { Kind, type Trace } from "./trace.ts";
 
 export type IotlbChoice = CacheConfig | "qemu-7.2" | "qemu-10";
 
 /** The hardware that a trace is replayed on. */
-export interface HardwareOptions {
+export interface HardwareOptions extends DirectOptions {
 	/** default 64 sets of 4, LRU; `qemu-*` are QEMU's tables with their invalidation rules */
 	iotlb?: IotlbChoice | false;
 	/** paging-structure caches; default true */
@@ -64,6 +65,7 @@ function framesFor(trace: Trace): number {
  */
 export function setUpMachine(trace: Trace, options: HardwareOptions): ReplayMachine {
 	const { devices } = trace;
+	if (options.format !== undefined || options.nested !== undefined) return setUpDirect(trace, options, unitConfig(options), framesFor(trace), CHUNK);
 	const engine = Engine.create({
 		units: [unitConfig(options)],
 		tables: { frames: framesFor(trace), count: Math.max(1, devices.length) },

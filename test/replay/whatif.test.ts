@@ -227,3 +227,37 @@ describe("the report", () => {
 		await expect(whatIf(few, [{ name: "magic", value: 1 }])).rejects.toThrow(RangeError);
 	});
 });
+
+describe("formats", () => {
+	test("of every kind answer as the recorded one did", async () => {
+		const few = { ...cut, columns: trimmed(cut.columns, 15_000) };
+		const choices = (["vtd-second", "vtd-first", "amd-v1"] as const).map((value) => ({ name: "format", value }));
+		const { base, variants } = await whatIf(few, choices, { walkCache: false });
+		for (const { figures } of variants) {
+			expect(figures).toMatchObject({ dma: base.dma, hits: base.hits, misses: base.misses, stale: 0, wrongAddress: 0, unexplained: 0 });
+			// four levels each
+			expect(figures.references).toBe(4 * base.misses);
+		}
+		expect(variants[1].figures.referencesByLevel.first).toHaveLength(4);
+		expect(variants[1].figures.referencesByLevel.second).toHaveLength(0);
+	});
+
+	test("nested walk the second stage for each table of the first, and for the output", async () => {
+		const few = { ...cut, columns: trimmed(cut.columns, 15_000) };
+		const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
+		let before = Number.POSITIVE_INFINITY;
+		for (const value of ["4K", "2M", "1G"]) {
+			const { base, variants } = await whatIf(few, [{ name: "nested", value }], { walkCache: false });
+			const [{ figures }] = variants;
+			expect(figures).toMatchObject({ hits: base.hits, stale: 0, wrongAddress: 0, unexplained: 0 });
+			const { first, second } = figures.referencesByLevel;
+			expect(sum(first)).toBe(4 * base.misses);
+			// four tables and the output, each at the top level of the second stage once; marking entries accessed may ask again
+			expect(second[3]).toBeGreaterThanOrEqual(5 * base.misses);
+			expect(second[3]).toBeLessThanOrEqual(9 * base.misses);
+			expect(sum(second)).toBeLessThan(before);
+			before = sum(second);
+			if (value === "4K") expect(new Set(second)).toEqual(new Set([second[3]]));
+		}
+	});
+});

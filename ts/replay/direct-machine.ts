@@ -1,7 +1,6 @@
 /** A machine for what-ifs: tables of any format, one stage or two, routed by the engine's own words, without core. */
-import { Engine, type PageTable, type UnitConfig } from "../engine/index.ts";
+import { Engine, type EventRun, type PageTable, type UnitConfig } from "../engine/index.ts";
 import { REPLAY_FORMATS, type ReplayFormat, type ReplayFormatName } from "./formats.ts";
-import type { ReplayMachine } from "./machine.ts";
 import { wideAt } from "./history/words.ts";
 import { Kind, type Trace } from "./trace.ts";
 
@@ -42,7 +41,7 @@ function domainsOf({ devices }: Trace): number[] {
 }
 
 /** @throws EngineError */
-export function setUpDirect(trace: Trace, { format = "vtd-second", nested }: DirectOptions, unit: Omit<UnitConfig, "architecture">, frames: number, events: number): ReplayMachine {
+export function setUpDirect(trace: Trace, { format = "vtd-second", nested }: DirectOptions, unit: Omit<UnitConfig, "architecture">, frames: number, events: number): { run: EventRun; domains: number[]; dispose(): void } {
 	const { devices } = trace;
 	const kind: ReplayFormat = REPLAY_FORMATS[nested === undefined ? format : "vtd-first"];
 	const gibs = nested === undefined ? new Set<number>() : outputGibs(trace);

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { hitsAt } from "../../../ts/replay/curve/hit-counts.ts";
 import { missCurve, simulate } from "../../../ts/replay/curve/curve.ts";
 import { importTrace } from "../../../ts/replay/importers/import.ts";
+import { trimmed } from "../../../ts/replay/rows.ts";
 import type { Trace } from "../../../ts/replay/trace.ts";
 import { randomTrace } from "./random-trace.ts";
 
@@ -24,19 +25,20 @@ async function expectEqual(trace: Trace, invalidations: boolean, sizes = SIZES):
 describe("the exact curve", () => {
 	let cut: Trace;
 	beforeAll(async () => {
-		cut = await importTrace(new URL("../../traces/vtd_mixed_cut.merged.csv.gz", import.meta.url).pathname);
+		const whole = await importTrace(new URL("../../traces/vtd_mixed_cut.merged.csv.gz", import.meta.url).pathname);
+		cut = { ...whole, columns: trimmed(whole.columns, 60_000) };
 	});
 
 	test("equals the engine on the recorded cut, with and without invalidations", async () => {
 		await expectEqual(cut, true);
-		await expectEqual(cut, false);
+		await expectEqual({ ...cut, columns: trimmed(cut.columns, 30_000) }, false);
 	});
 
 	test.each([
-		["strict", { seed: 1, events: 12_000, strict: 1 }],
-		["lazy, with stale answers", { seed: 2, events: 12_000, strict: 0.5 }],
-		["never invalidated", { seed: 3, events: 12_000, strict: 0 }],
-		["small pages alone", { seed: 4, events: 12_000, strict: 0.7, large: 0 }],
+		["strict", { seed: 1, events: 5000, strict: 1 }],
+		["lazy, with stale answers", { seed: 2, events: 5000, strict: 0.5 }],
+		["never invalidated", { seed: 3, events: 5000, strict: 0 }],
+		["small pages alone", { seed: 4, events: 5000, strict: 0.7, large: 0 }],
 	])("equals the engine on a random trace: %s", async (_, options) => {
 		const trace = randomTrace(options);
 		await expectEqual(trace, true);

@@ -50,7 +50,7 @@ describe("the LRU stack", () => {
 	});
 	test("refreshes an entry only where it is held", () => {
 		for (let seed = 1; seed <= 10; seed++) compare(seed, 25, { touch: 0.1, drop: 0 }, 800);
-		for (let seed = 1; seed <= 20; seed++) compare(seed, 16, { touch: 0.4, drop: 0.2 }, 800);
+		for (let seed = 1; seed <= 20; seed++) compare(seed, 16, { touch: 0.4, drop: 0.2 }, 500);
 	});
 	test("goes on past the end of its slots", () => {
 		compare(3, 12, { touch: 0.05, drop: 0.1 }, 12_000);

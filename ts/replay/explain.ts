@@ -1,4 +1,4 @@
-import { Kind, Scope, type Trace } from "./trace.ts";
+import { type Columns, Kind, Scope } from "./trace.ts";
 
 const hex = (low: number, high: number) => `0x${((BigInt(high) << 32n) | BigInt(low)).toString(16)}`;
 
@@ -9,26 +9,47 @@ export function hexAt(column: Uint32Array, index: number): string {
 
 const wide = (column: Uint32Array, index: number) => column[2 * index + 1] * 2 ** 32 + column[2 * index];
 
-/** The last map, unmap or invalidation before `index` that covers its address, in words. */
-export function behind(trace: Trace, index: number): string {
-	const { columns, devices } = trace;
-	const id = columns.id[index];
-	const address = wide(columns.iova, index);
-	const domain = devices[id]?.domain ?? null;
-	for (let i = index - 1; i >= 0; i--) {
+/** Looks, as events pass by, for the last map, unmap or invalidation before an event that covers its address. */
+export class Behind {
+	/** the number of the event that is explained */
+	readonly row: number;
+	private readonly id: number;
+	private readonly address: number;
+	private readonly time: number;
+	private readonly domain: number | null;
+	private last: { kind: number; time: number; first: string; size: number; pa: string } | null = null;
+
+	/** For row `i` of `columns`, which is event `row` of the trace; `domain` is its device's. */
+	constructor(columns: Columns, i: number, row: number, domain: number | null) {
+		this.row = row;
+		this.id = columns.id[i];
+		this.address = wide(columns.iova, i);
+		this.time = columns.time[i];
+		this.domain = domain;
+	}
+
+	/** Takes an event in front of it. */
+	pass(columns: Columns, i: number): void {
 		const kind = columns.kind[i];
-		if (kind !== Kind.map && kind !== Kind.unmap && kind !== Kind.invalidate) continue;
+		if (kind !== Kind.map && kind !== Kind.unmap && kind !== Kind.invalidate) return;
 		const first = wide(columns.iova, i);
 		const size = wide(columns.size, i);
+		const outside = this.address < first || this.address >= first + size;
 		if (kind === Kind.invalidate) {
-			if (columns.flags[i] !== Scope.global && columns.id[i] !== domain) continue;
-			if (size !== 0 && (address < first || address >= first + size)) continue;
-		} else if (columns.id[i] !== id || address < first || address >= first + size) continue;
-		const ago = (columns.time[index] - columns.time[i]).toFixed(1);
-		const range = `[${hexAt(columns.iova, i)}, +${size}]`;
-		if (kind === Kind.map) return `mapped ${ago} us before: ${range} to ${hexAt(columns.pa, i)}`;
+			if (columns.flags[i] !== Scope.global && columns.id[i] !== this.domain) return;
+			if (size !== 0 && outside) return;
+		} else if (columns.id[i] !== this.id || outside) return;
+		this.last = { kind, time: columns.time[i], first: hexAt(columns.iova, i), size, pa: hexAt(columns.pa, i) };
+	}
+
+	/** What was found, in words. */
+	words(): string {
+		if (this.last === null) return "never mapped in this trace";
+		const { kind, time, first, size, pa } = this.last;
+		const ago = (this.time - time).toFixed(1);
+		const range = `[${first}, +${size}]`;
+		if (kind === Kind.map) return `mapped ${ago} us before: ${range} to ${pa}`;
 		if (kind === Kind.unmap) return `unmapped ${ago} us before: ${range}`;
 		return `invalidated ${ago} us before: ${size === 0 ? "everything" : range}, and no map or unmap since`;
 	}
-	return "never mapped in this trace";
 }

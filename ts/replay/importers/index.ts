@@ -2,6 +2,7 @@
  * The registry: one line per format. To add one, write its file and put it into the list.
  */
 import { ReplayError } from "../errors.ts";
+import { traceFile } from "../file/index.ts";
 import type { Importer } from "./contract.ts";
 import { ftrace } from "./ftrace.ts";
 import { mergedCsv } from "./merged-csv.ts";
@@ -9,7 +10,7 @@ import { qemuSmmuv3 } from "./qemu-smmuv3.ts";
 import { qemuVtd } from "./qemu-vtd.ts";
 
 /** Every format that can be imported. */
-export const importers: readonly Importer[] = [mergedCsv, qemuVtd, qemuSmmuv3, ftrace];
+export const importers: readonly Importer[] = [traceFile, mergedCsv, qemuVtd, qemuSmmuv3, ftrace];
 
 /** Below this share of fitting lines, a format is not taken to be recognised. */
 const LEAST = 0.1;

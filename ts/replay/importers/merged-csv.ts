@@ -11,11 +11,12 @@
  * first-stage entry has bit 10 clear and its accessed bit (5) set, a second-stage one has neither. The majority of the rows
  * decides; a file without entries stays `unknown`.
  */
+import { CHUNK_EVENTS } from "../file/format.ts";
 import { LivePages } from "../join/live-pages.ts";
 import { RowBuffer, setNumber, setPair, trimmed } from "../rows.ts";
 import { Scanner } from "../scan.ts";
 import { Access, type Columns, Kind, NO_DEVICE, Scope, type Trace, type TraceDevice, Verdict } from "../trace.ts";
-import { type Importer, type JoinedLog, type LineParser, type Place, share } from "./contract.ts";
+import { type Importer, type JoinedLog, type LineParser, type Place, type StreamingParser, share } from "./contract.ts";
 import { deviceName } from "./device-name.ts";
 
 export const mergedCsv: Importer = {
@@ -34,9 +35,9 @@ const COMMA = 44;
 const ARM_ACCESS_FLAG = 0x400;
 const X86_ACCESSED = 0x20;
 
-/** Reads lines into rows; {@link MergedCsvParser.take} hands out what is there, for streaming. */
-export class MergedCsvParser implements LineParser {
-	readonly devices: TraceDevice[] = [];
+/** Reads lines into rows. */
+export class MergedCsvParser implements LineParser, StreamingParser {
+	private readonly devices: TraceDevice[] = [];
 	private readonly place: Place;
 	private readonly scan = new Scanner();
 	private readonly rows = new RowBuffer();
@@ -51,14 +52,10 @@ export class MergedCsvParser implements LineParser {
 		this.place = place;
 	}
 
-	/** Rows read and not yet taken. */
-	get length(): number {
-		return this.rows.length;
-	}
-
-	/** The first `count` of them. */
-	take(count: number): Columns {
-		return this.rows.take(count);
+	chunks(): Columns[] {
+		const chunks: Columns[] = [];
+		while (this.rows.length >= CHUNK_EVENTS) chunks.push(this.rows.take(CHUNK_EVENTS));
+		return chunks;
 	}
 
 	line(text: string): void {

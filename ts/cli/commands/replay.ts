@@ -1,8 +1,8 @@
-import cliProgress from "cli-progress";
 import { Command, InvalidArgumentError } from "commander";
 import { EngineError, parseCacheConfig } from "../../engine/index.ts";
 import type { IotlbChoice } from "../../replay/machine.ts";
-import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
+import { type ReplayOptions, replay } from "../../replay/replay.ts";
+import { replayBar } from "../progress.ts";
 import { renderSummary } from "../render.ts";
 
 function iotlb(text: string): IotlbChoice {
@@ -27,21 +27,6 @@ const whole = (text: string): number => {
 	return n;
 };
 
-/** A bar on a terminal, nothing elsewhere. */
-function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {
-	if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-	const bar = new cliProgress.SingleBar({ format: "{phase} {bar} {percentage}%", stream: process.stderr, clearOnComplete: true, hideCursor: true }, cliProgress.Presets.rect);
-	bar.start(1, 0, { phase: "import" });
-	return {
-		update: (p) => {
-			if (p.total === null || p.total === 0) return;
-			bar.setTotal(p.total);
-			bar.update(p.phase === "import" ? p.loaded : p.done, { phase: p.phase === "import" ? `import ${p.file}` : "replay" });
-		},
-		stop: () => bar.stop(),
-	};
-}
-
 /** Long options are named as the library's. */
 type Flags = ReplayOptions & { json?: boolean };
 
@@ -59,7 +44,7 @@ export const replayCommand = new Command("replay")
 	.option("--limit <events>", "at most so many events", whole)
 	.option("--strict", "stop at the first damaged line, exit 1")
 	.action(async (files: string[], flags: Flags) => {
-		const bar = progressBar();
+		const bar = replayBar();
 		const damage: string[] = [];
 		const { json, ...options } = flags;
 		options.onProgress = bar.update;

@@ -30,3 +30,10 @@ export function readDictionary(value: object): Dictionary | string {
 	if (bad >= 0) return `device ${bad}: ${JSON.stringify(devices[bad])}`;
 	return { architecture, stage, files, notes, devices };
 }
+
+const MADE = "made of ";
+
+/** Notes that tell what a converted recording was made of in the first place. */
+export function withOrigin(notes: readonly string[], files: readonly string[]): string[] {
+	return files.length === 0 || notes.some((note) => note.startsWith(MADE)) ? [...notes] : [...notes, MADE + files.join(", ")];
+}

@@ -2,10 +2,11 @@
 import type { ReplayError } from "../errors.ts";
 import type { BytesParser, JoinedLog, Place, StreamingParser } from "../importers/contract.ts";
 import { joinColumns } from "../rows.ts";
-import { type Columns, Kind, NO_DEVICE, Scope } from "../trace.ts";
+import type { Columns } from "../trace.ts";
+import { firstWrong } from "./check.ts";
 import { crc32 } from "./crc32.ts";
+import { readDictionary, withOrigin } from "./dictionary.ts";
 import { BLOCK_BYTES, Block, CHUNK_EVENTS, columnsAt, type Dictionary, EVENT_BYTES, HEAD_BYTES, MAGIC, padded, VERSION } from "./format.ts";
-import { readDictionary } from "./dictionary.ts";
 
 /** What is being waited for: a head of known size, or the payload that a head announced. */
 interface Expected {
@@ -63,8 +64,7 @@ export class TraceFileParser implements BytesParser, StreamingParser {
 			this.place.damage(`the file is cut: it ends ${this.started ? `after ${this.chunk} whole chunks (${this.total} events), without its END block` : "in its head"}`);
 		}
 		const { architecture, stage, devices, files, notes } = this.dictionary;
-		const made = files.length === 0 ? [] : [`made of ${files.join(", ")}`];
-		return { side: "joined", architecture, stage, devices, columns: joinColumns(this.chunks()), notes: [...notes, ...made.filter((note) => !notes.includes(note))] };
+		return { side: "joined", architecture, stage, devices, columns: joinColumns(this.chunks()), notes: withOrigin(notes, files) };
 	}
 
 	private complete(expected: Expected): void {
@@ -128,20 +128,9 @@ export class TraceFileParser implements BytesParser, StreamingParser {
 	}
 
 	private eventBlock(columns: Columns): void {
-		const devices = this.dictionary.devices.length;
-		for (let i = 0; i < columns.length; i++) {
-			const kind = columns.kind[i];
-			const id = columns.id[i];
-			const what =
-				kind < Kind.dma || kind > Kind.fault ? `kind ${kind}`
-				: kind === Kind.invalidate && columns.flags[i] > Scope.pasidPage ? `scope ${columns.flags[i]}`
-				: kind !== Kind.invalidate && id >= devices && id !== NO_DEVICE ? `device ${id} of ${devices}`
-				: columns.verdict[i] > 2 ? `verdict ${columns.verdict[i]}`
-				: columns.time[i] >= this.time ? null
-				: `time ${columns.time[i]} after ${this.time}`;
-			if (what !== null) throw this.wrong(`event ${this.total + i}: ${what}`);
-			this.time = columns.time[i];
-		}
+		const wrong = firstWrong(columns, this.dictionary.devices.length, this.time);
+		if (wrong !== null) throw this.wrong(`event ${this.total + wrong.row}: ${wrong.what}`);
+		this.time = columns.time[columns.length - 1];
 		this.ready.push(columns);
 		this.chunk++;
 		this.total += columns.length;

@@ -6,12 +6,15 @@
  * - `pa` of a `fault` row is the reason.
  * - `info`: map `r|w|rw`; dma `hit|miss;did=..;pte=..`; inv `page|domain|global|pasid|pasid-page`; fault `r|w`.
  *   A map `w` is read-write: no architecture that such files come from has write-only entries.
+ * - `ioasid convert` writes a line `# ioasid {..}` with the dictionary of the trace file, and into `info` what the above cannot
+ *   say: `flags=` and `;pasid=`, numbers as in the columns; inv `device`. Then nothing is guessed, and every column comes back.
  *
- * What recorded it is not said, but the entries are (`pte=`): an Arm descriptor has its access flag (bit 10) set, a VT-d
+ * Elsewhere, what recorded it is not said, but the entries are (`pte=`): an Arm descriptor has its access flag (bit 10) set, a VT-d
  * first-stage entry has bit 10 clear and its accessed bit (5) set, a second-stage one has neither. The majority of the rows
  * decides; a file without entries stays `unknown`.
  */
-import { CHUNK_EVENTS } from "../file/format.ts";
+import { readDictionary, withOrigin } from "../file/dictionary.ts";
+import { CHUNK_EVENTS, type Dictionary } from "../file/format.ts";
 import { LivePages } from "../join/live-pages.ts";
 import { RowBuffer, setNumber, setPair, trimmed } from "../rows.ts";
 import { Scanner } from "../scan.ts";
@@ -31,13 +34,17 @@ export const mergedCsv: Importer = {
 };
 
 const HEADER = "t_us,";
+const DICTIONARY = "# ioasid ";
+/** Digits that a double holds exactly. */
+const EXACT_DIGITS = 15;
 const COMMA = 44;
 const ARM_ACCESS_FLAG = 0x400;
 const X86_ACCESSED = 0x20;
 
 /** Reads lines into rows. */
 export class MergedCsvParser implements LineParser, StreamingParser {
-	private readonly devices: TraceDevice[] = [];
+	private devices: TraceDevice[] = [];
+	private dictionary: Dictionary | null = null;
 	private readonly place: Place;
 	private readonly scan = new Scanner();
 	private readonly rows = new RowBuffer();
@@ -60,7 +67,24 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 
 	line(text: string): void {
 		if (text === "" || text.startsWith(HEADER)) this.place.ignored();
+		else if (text.startsWith(DICTIONARY)) this.readDictionary(text.slice(DICTIONARY.length));
 		else if (!this.row(text)) this.place.damage(`cannot read "${text.slice(0, 120)}"`);
+	}
+
+	private readDictionary(text: string): void {
+		let value: unknown = null;
+		try {
+			// lines are Latin-1, the dictionary is UTF-8
+			value = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0))));
+		} catch {}
+		const dictionary = typeof value === "object" && value !== null ? readDictionary(value) : "no JSON object";
+		if (typeof dictionary === "string" || this.devices.length > 0) {
+			this.place.damage(`the dictionary: ${typeof dictionary === "string" ? dictionary : "it comes after rows"}`);
+			return;
+		}
+		this.dictionary = dictionary;
+		this.devices = dictionary.devices;
+		for (const [index, { segment, rid }] of this.devices.entries()) this.indexByRid.set(segment * 0x10000 + rid, index);
 	}
 
 	private row(text: string): boolean {
@@ -81,8 +105,10 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 		const { lo, hi } = this.scan;
 		const size = this.scan.decimal(text, sizeAt);
 		if (size < 0 || text.charCodeAt(this.scan.end) !== COMMA) return false;
-		const flags = flagsOf(kind, text, infoAt);
-		if (flags < 0) return false;
+		const sizeEnd = this.scan.end;
+		const given = this.dictionary === null || kind === Kind.invalidate ? -1 : this.scan.labelledNumber(text, "flags=", infoAt);
+		const flags = given >= 0 ? given : flagsOf(kind, text, infoAt);
+		if (flags < 0 || flags > 0xff) return false;
 		const pa = this.scan.labelledNumber(text, ",", paAt - 1);
 		if (pa < 0 && kind !== Kind.unmap && kind !== Kind.invalidate) return false;
 		const paLow = this.scan.lo;
@@ -93,11 +119,14 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 		const columns = this.rows.columns;
 		columns.flags[row] = flags;
 		setPair(columns.iova, row, lo, hi);
-		setNumber(columns.size, row, size);
+		if (sizeEnd - sizeAt > EXACT_DIGITS) setDigits(columns.size, row, text.slice(sizeAt, sizeEnd));
+		else setNumber(columns.size, row, size);
+		const pasid = this.dictionary === null ? -1 : this.scan.labelledNumber(text, ";pasid=", infoAt);
+		if (pasid >= 0) columns.pasid[row] = pasid;
 		if (kind === Kind.invalidate) {
 			columns.id[row] = Math.max(0, id);
 			// the format has no column for it; requests without a PASID use PASID 0 in scalable mode
-			if (flags === Scope.pasid || flags === Scope.pasidPage) columns.pasid[row] = 0;
+			if (this.dictionary === null && (flags === Scope.pasid || flags === Scope.pasidPage)) columns.pasid[row] = 0;
 			return true;
 		}
 		if (kind !== Kind.unmap) {
@@ -121,7 +150,7 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 			if (fraction < 0) return -1;
 			const scale = 10 ** (scan.end - from);
 			// one division of whole numbers, so that it rounds as a parser of decimals does
-			time = (whole * scale + fraction) / scale;
+			time = scan.end <= EXACT_DIGITS ? (whole * scale + fraction) / scale : Number(text.slice(0, scan.end));
 		}
 		return text.charCodeAt(scan.end) === COMMA ? time : -1;
 	}
@@ -149,6 +178,7 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 	}
 
 	private mapping(kind: number, device: number, start: number, size: number): number {
+		if (this.dictionary !== null) return device;
 		const owner = device < 0 && kind === Kind.unmap ? this.live.soleOwner(start, start + size) : device;
 		if (owner < 0) this.unowned++;
 		else if (kind === Kind.map) this.live.map(owner, start, start + size);
@@ -159,7 +189,7 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 	/** `hit|miss;did=3;pte=0xd4ec003` */
 	private verdict(text: string, at: number, device: number): number {
 		const scan = this.scan;
-		const domain = scan.labelledNumber(text, ";did=", at);
+		const domain = this.dictionary === null ? scan.labelledNumber(text, ";did=", at) : -1;
 		if (domain >= 0 && device >= 0) this.devices[device].domain = domain;
 		// QEMU's SMMU shows no entry on a hit: 0
 		if (scan.labelledHex(text, ";pte=", at) && (scan.lo !== 0 || scan.hi !== 0)) {
@@ -172,7 +202,8 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 	}
 
 	/** What recorded the rows read so far. */
-	kind(): Pick<Trace, "architecture" | "stage"> {
+	private kind(): Pick<Trace, "architecture" | "stage"> {
+		if (this.dictionary !== null) return this.dictionary;
 		const { arm, first, second } = this.entries;
 		if (arm + first + second === 0) return { architecture: "unknown", stage: "second" };
 		if (arm > first + second) return { architecture: "smmuv3", stage: "first" };
@@ -180,8 +211,8 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 	}
 
 	/** Remarks on the rows read so far. */
-	notes(): string[] {
-		const notes: string[] = [];
+	private notes(): string[] {
+		const notes = this.dictionary === null ? [] : withOrigin(this.dictionary.notes, this.dictionary.files);
 		if (this.backwards > 0) notes.push(`${this.backwards} rows go back in time; they take the time of the row before`);
 		if (this.unowned > 0) notes.push(`${this.unowned} maps or unmaps belong to no device that can be told`);
 		if (this.live.replaced > 0) notes.push(`${this.live.replaced} pages were mapped over without an unmap`);
@@ -189,8 +220,15 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 	}
 
 	end(): JoinedLog {
-		return { side: "joined", ...this.kind(), columns: trimmed(this.rows.columns), devices: this.devices, notes: this.notes() };
+		const { architecture, stage } = this.kind();
+		return { side: "joined", architecture, stage, columns: trimmed(this.rows.columns), devices: this.devices, notes: this.notes() };
 	}
+}
+
+/** A whole number of any length, modulo 2^64. */
+function setDigits(column: Uint32Array, row: number, digits: string): void {
+	const value = BigInt(digits);
+	setPair(column, row, Number(value & 0xffffffffn), Number((value >> 32n) & 0xffffffffn));
 }
 
 function kindOf(text: string, start: number, end: number): number {
@@ -224,6 +262,7 @@ function scopeOf(text: string, at: number): number {
 	if (text.startsWith("page", at)) return Scope.page;
 	if (text.startsWith("domain", at)) return Scope.domain;
 	if (text.startsWith("global", at)) return Scope.global;
+	if (text.startsWith("device", at)) return Scope.device;
 	if (text.startsWith("pasid-page", at)) return Scope.pasidPage;
 	return text.startsWith("pasid", at) ? Scope.pasid : -1;
 }

@@ -66,8 +66,7 @@ describe("merged CSV", () => {
 		for await (const columns of chunks()) expect(plain(columns)).toEqual(plain(trace.columns));
 		const text = new TextDecoder().decode(bytes);
 		for (const [from, to] of [['"rid":8', '"rid":-8'], ["# ioasid {", "# ioasid "]]) {
-			const broken = await importTrace({ name: "x.csv", data: text.replace(from, to) });
-			expect(broken.report.damage[0]).toMatchObject({ file: "x.csv", line: 2, what: expect.stringContaining("dictionary") });
+			await expect(importTrace({ name: "x.csv", data: text.replace(from, to) })).rejects.toMatchObject({ code: "damaged", file: "x.csv", line: 2, message: expect.stringContaining("the dictionary") });
 		}
 	});
 });
@@ -88,7 +87,7 @@ describe("other programs", () => {
 		const wide = (column: Uint32Array) => Array.from(new BigUint64Array(column.slice(0, 2 * columns.length).buffer));
 		const expected = [columns.time, columns.kind, columns.id, wide(columns.iova), wide(columns.size), wide(columns.pa), columns.flags, columns.pasid, columns.verdict];
 		for (const [i, column] of expected.entries()) {
-			const row = Array.from(column).findIndex((value, j) => value !== read[i][j]);
+			const row = Array.from(column as ArrayLike<unknown>).findIndex((value, j) => value !== read[i][j]);
 			expect(row, `column ${i}`).toBe(-1);
 		}
 		// filters use the row groups' statistics, in which unsigned values are easy to get wrong

@@ -93,10 +93,9 @@ describe("a round trip", () => {
 		const file = encoded(recorded);
 		const timeless = ({ seconds: _, eventsPerSecond: __, importSeconds: ___, ...rest }: Awaited<ReturnType<typeof replay>>) => ({ ...rest, notes: [] });
 		for (const options of [{}, { iotlb: "qemu-7.2" }, { device: "00:01.0", limit: 70_000 }, { from: 5_000_000, to: 9_000_000 }, { iotlb: { sets: 1, ways: 512 }, ignoreInvalidations: true }] as const) {
-			const expected = timeless(await replay(CUT, { ...options, stream: false }));
-			for (const source of [CUT, named(file)]) {
-				for (const stream of [false, true]) expect(timeless(await replay(source, { ...options, stream }))).toEqual(expected);
-			}
+			const whole = "from" in options ? await importTrace(CUT, options) : recorded;
+			const expected = timeless(await replayTrace(whole, options));
+			for (const source of [CUT, named(file)]) expect(timeless(await replay(source, { ...options, stream: true }))).toEqual(expected);
 		}
 		expect((await replayTrace(recorded)).disagreements).toEqual([]);
 	});
@@ -119,8 +118,8 @@ describe("damage", () => {
 	});
 
 	test("any flipped bit is an error, which names the chunk", async () => {
-		const small = encoded(anyTrace(40, 5));
-		for (let bit = 8 * 8; bit < 8 * small.length; bit += 13) {
+		const small = encoded(anyTrace(30, 5));
+		for (let bit = 8 * 8; bit < 8 * small.length; bit += 37) {
 			const flipped = small.slice();
 			flipped[bit >> 3] ^= 1 << (bit & 7);
 			const error = await importTrace(named(flipped)).then(() => null, (thrown) => thrown);

@@ -4,7 +4,7 @@ import { firstWrong } from "./file/check.ts";
 import { readDictionary, withOrigin } from "./file/dictionary.ts";
 import type { Dictionary } from "./file/format.ts";
 import type { JoinedLog, Place } from "./importers/contract.ts";
-import type { TraceHead } from "./stream.ts";
+import type { TraceHead } from "./head.ts";
 import { type Columns, makeColumns } from "./trace.ts";
 
 /** The columns in the order of the file, with the bits of each; `time` is a double, the others are unsigned. */
@@ -42,10 +42,12 @@ export function valuesOf(columns: Columns, name: ColumnName): Uint8Array | Uint3
 export function storeValues(columns: Columns, name: ColumnName, values: ArrayLike<unknown>, at: number): void {
 	const column = valuesOf(columns, name);
 	for (let i = 0; i < values.length; i++) {
-		const value = values[i];
-		// what does not fit comes out different, or throws for null
-		column[at + i] = column instanceof BigUint64Array ? BigInt(value as number) : Number(value);
-		if (value == null || (column[at + i] as unknown) != value) throw new RangeError(`column ${name}, row ${at + i}: ${String(value)}`);
+		const value = values[i] as number | bigint | null;
+		if (value === null || value === undefined) throw new RangeError(`column ${name}, row ${at + i}: null`);
+		const wanted = column instanceof BigUint64Array ? BigInt(value) : Number(value);
+		column[at + i] = wanted;
+		// what does not fit comes out different
+		if (!Object.is(column[at + i], wanted)) throw new RangeError(`column ${name}, row ${at + i}: ${value}`);
 	}
 }
 

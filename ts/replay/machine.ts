@@ -3,7 +3,7 @@ import { drivers } from "../driver/index.ts";
 import { type CacheConfig, Engine, type EventRun, type UnitConfig } from "../engine/index.ts";
 import { driversOf } from "../iommu/index.ts";
 import { CHUNK_EVENTS } from "./file/format.ts";
-import type { TraceHead } from "./stream.ts";
+import type { TraceHead } from "./head.ts";
 
 export type IotlbChoice = CacheConfig | "qemu-7.2" | "qemu-10";
 

@@ -10,9 +10,10 @@ import {
 	ANSWER_WRONG,
 } from "../../assembly/layout.ts";
 import { Behind, hexAt } from "./explain.ts";
+import type { TraceHead, TraceStream } from "./head.ts";
 import { type HardwareOptions, setUpMachine } from "./machine.ts";
 import type { Progress, Source } from "./source.ts";
-import { openTrace, streamOf, type TraceHead, type TraceStream } from "./stream.ts";
+import { openTrace, streamOf } from "./stream.ts";
 import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
 import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, type TraceDevice, Verdict } from "./trace.ts";
 

@@ -9,24 +9,10 @@ import { TableFrames } from "./frames.ts";
 import type { StreamingParser } from "./importers/contract.ts";
 import { cut, type ImportOptions, importTrace } from "./importers/import.ts";
 import { makeReport, steps } from "./importers/reading.ts";
+import type { TraceHead, TraceStream } from "./head.ts";
 import { slice } from "./rows.ts";
 import { openSource, type Source } from "./source.ts";
 import type { Columns, ImportReport, Trace } from "./trace.ts";
-
-/** Everything about a trace but its events. */
-export interface TraceHead extends Omit<Trace, "columns"> {
-	/** events in all */
-	events: number;
-	/** 4 KiB frames that its page tables take at most */
-	frames: number;
-}
-
-/** A trace that can be gone through any number of times. */
-export interface TraceStream {
-	head: TraceHead;
-	/** its events in order, at most 64 Ki at a time; time is from the start of the trace. Chunks may be kept, not written to. */
-	chunks(): AsyncGenerator<Columns, void, undefined>;
-}
 
 export interface StreamOptions extends ImportOptions {
 	/** default: recordings of more than 32 MiB that can be read twice */
@@ -52,10 +38,21 @@ export async function openTrace(sources: Source | readonly Source[], options: St
 /** A trace in memory as a stream. */
 export function streamOf(trace: Trace): TraceStream {
 	const { columns, ...rest } = trace;
-	const frames = new TableFrames();
-	frames.add(columns);
+	let frames: number | null = null;
 	return {
-		head: { ...rest, events: columns.length, frames: frames.total(trace.devices.length) },
+		head: {
+			...rest,
+			events: columns.length,
+			// not all who go through a trace build tables
+			get frames() {
+				if (frames === null) {
+					const count = new TableFrames();
+					count.add(columns);
+					frames = count.total(trace.devices.length);
+				}
+				return frames;
+			},
+		},
 		async *chunks() {
 			for (let from = 0; from < columns.length; from += CHUNK_EVENTS) yield slice(columns, from, Math.min(from + CHUNK_EVENTS, columns.length));
 		},

@@ -1,4 +1,4 @@
-import type { TraceStream } from "../stream.ts";
+import type { TraceStream } from "../head.ts";
 
 /** A format that a trace can be written in: one file beside this one and a line in `index.ts`. */
 export interface Exporter {

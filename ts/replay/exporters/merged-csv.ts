@@ -1,5 +1,5 @@
 /** Joined CSV, as ../importers/merged-csv.ts reads it, with the fields that make it lose nothing. */
-import type { TraceHead } from "../stream.ts";
+import type { TraceHead } from "../head.ts";
 import { dictionaryText } from "../columnar.ts";
 import { hexAt } from "../explain.ts";
 import { Access, type Columns, Kind, NO_DEVICE, NO_PASID, Scope, Verdict } from "../trace.ts";

@@ -19,6 +19,8 @@ async function read(bytes: Uint8Array, place: Place) {
 	const { tableFromIPC } = await optional<typeof import("apache-arrow")>("apache-arrow", "Arrow", "apache-arrow");
 	let columns: Columns;
 	let text: string | undefined;
+	// the library does not look, and reads a cut file as if it were another format
+	if (new TextDecoder().decode(bytes.subarray(-6)) !== "ARROW1") throw place.error("damaged", "the file is cut: its end is not that of an Arrow file");
 	try {
 		const table = tableFromIPC(bytes);
 		text = table.schema.metadata.get(METADATA);

@@ -78,10 +78,9 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 			value = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0))));
 		} catch {}
 		const dictionary = typeof value === "object" && value !== null ? readDictionary(value) : "no JSON object";
-		if (typeof dictionary === "string" || this.devices.length > 0) {
-			this.place.damage(`the dictionary: ${typeof dictionary === "string" ? dictionary : "it comes after rows"}`);
-			return;
-		}
+		// without it the rows would be taken for something else
+		if (typeof dictionary === "string") throw this.place.error("damaged", `the dictionary: ${dictionary}`);
+		if (this.devices.length > 0) throw this.place.error("damaged", "a dictionary comes after rows");
 		this.dictionary = dictionary;
 		this.devices = dictionary.devices;
 		for (const [index, { segment, rid }] of this.devices.entries()) this.indexByRid.set(segment * 0x10000 + rid, index);

@@ -1,19 +1,8 @@
 import { Command, InvalidArgumentError } from "commander";
-import { EngineError, parseCacheConfig } from "../../engine/index.ts";
-import type { IotlbChoice } from "../../replay/machine.ts";
 import { type ReplayOptions, replay } from "../../replay/replay.ts";
+import { iotlb } from "../iotlb.ts";
 import { replayBar } from "../progress.ts";
 import { renderSummary } from "../render.ts";
-
-function iotlb(text: string): IotlbChoice {
-	if (text === "qemu-7.2" || text === "qemu-10") return text;
-	try {
-		return parseCacheConfig(text, "--iotlb");
-	} catch (error) {
-		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or qemu-7.2, qemu-10`);
-		throw error;
-	}
-}
 
 const amount = (text: string): number => {
 	const n = Number(text);

@@ -24,7 +24,7 @@ function parse(path: string): { plan: Plan; results: Results; bytes: number } | 
 		try {
 			value = JSON.parse(line);
 		} catch {
-			throw bad("no JSON");
+			throw bad(plan === null ? "not a journal of an ioasid sweep" : "no JSON");
 		}
 		if (plan === null) {
 			if (value.kind !== KIND) throw bad("not a journal of an ioasid sweep");

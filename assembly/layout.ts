@@ -65,6 +65,17 @@ export const FORMAT_VTD_SECOND = 1;
 // flags of their geometries
 export const VTD_SECOND_SNOOP = 1; // ECAP_REG.SC: bit 11 of a leaf is SNP
 export const VTD_SECOND_TRANSIENT = 2; // ECAP_REG.DT: bit 62 of a leaf is TM
+export const VTD_SECOND_TRACKS = 4; // SSADE: hardware sets A and D
+export const VTD_SECOND_EXECUTE = 8; // SSEE: bit 2 permits execute
+export const VTD_SECOND_UNSNOOPED = 16; // an A or D update that is due cannot be made
+export const FORMAT_VTD_FIRST = 2;
+export const VTD_FIRST_EXTENDED = 1; // EAFE: hardware sets EA with A
+export const VTD_FIRST_WRITE_PROTECT = 2; // WPE: R/W binds a supervisor too
+export const VTD_FIRST_EXECUTE = 4; // ECAP_REG.ERS: XD has a meaning
+export const VTD_FIRST_NO_EXECUTE = 8; // NXE: XD forbids execute, or it is reserved
+export const VTD_FIRST_SMEP = 16; // a supervisor executes no user page
+export const VTD_FIRST_UNSNOOPED = 32; // an A or D update that is due cannot be made
+export const VTD_FIRST_NESTED = 64; // over a second stage
 export const FORMAT_AMD_V1 = 20;
 export const AMD_V1_READ = 1; // DTE.IR
 export const AMD_V1_WRITE = 2; // DTE.IW
@@ -215,6 +226,13 @@ export const EDIT_ALIGNMENT = 3; // below the format's smallest leaf
 export const EDIT_RANGE = 4; // beyond the table's input or output width
 export const EDIT_PERMISSION = 5; // the format cannot express the permissions
 export const EDIT_FORMAT = 6;
+
+// ---- dirty pages of a kernel-built table, in the scratch memory
+export const DIRTY_BASE = 8; // u64
+export const DIRTY_NEXT = 16; // u64
+export const DIRTY_BITMAP = 2560; // a bit for each of the smallest pages from the base up
+export const DIRTY_BITMAP_BYTES = 512;
+export const DIRTY_KEEP = 1; // read without clearing
 
 export const MAP_REPLACE = 1; // replace what is mapped instead of EDIT_EXISTS
 

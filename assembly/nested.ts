@@ -42,7 +42,14 @@ export function walkNested<F extends PtFormat, S extends PtFormat>(
   m: Engine, unit: usize, route: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
 ): u32 {
   const first = walkTable<F, ThroughSecond<S>>(m, unit, route, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
-  if (first != OUTCOME_TRANSLATED) return first;
+  return first != OUTCOME_TRANSLATED ? first : throughSecond<S>(m, unit, route, access, writing, walk, mode);
+}
+
+/** Second stage of the output of a first stage that succeeded. */
+@inline
+export function throughSecond<S extends PtFormat>(
+  m: Engine, unit: usize, route: usize, access: u32, writing: bool, walk: Walk, mode: u32,
+): u32 {
   const r = changetype<Route>(route);
   const second = walkOf(unit, 1);
   second.references = 0;

@@ -201,10 +201,13 @@ function findRoute<D extends DeviceTables>(
   walk.entry = 0;
   walk.entryAddress = 0;
   walk.address = address;
-  const found = routeOf<D>(m, unit, rid, pasid, result);
+  const refused = changetype<D>(0).refuseUnit(unit, rid, pasid);
+  const found = refused != DECODED ? 0 : routeOf<D>(m, unit, rid, pasid, result);
   if (found == 0) {
-    const code = load<u32>(result, RESULT_FAULT);
-    const quiet = load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
+    // its slot may be another's now
+    p.lastRoute = 0;
+    const code = refused != DECODED ? refused : load<u32>(result, RESULT_FAULT);
+    const quiet = refused == DECODED && load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
     describe(result, walk);
     fail<D>(unit, rid, pasid, address, access, code, quiet, result);
     return 0;
@@ -283,17 +286,20 @@ export function translateWith<D extends DeviceTables>(
     if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
-  const detour = d.detour(unit, route, pasid, address, access);
-  if (detour != STATUS_TRANSLATED) {
-    if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
-    store<u32>(result, detour, RESULT_STATUS);
-    store<u32>(result, 0, RESULT_FAULT);
-    store<u64>(result, address, RESULT_PA);
-    return detour;
-  }
-  const refused = d.refuse(unit, route, pasid, address, access);
-  if (refused != DECODED || route.type == ROUTE_BYPASS) {
-    return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+  if (!d.plain(route)) {
+    access = d.routeAccess(route, pasid, access);
+    const detour = d.detour(unit, route, pasid, address, access);
+    if (detour != STATUS_TRANSLATED) {
+      if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+      store<u32>(result, detour, RESULT_STATUS);
+      store<u32>(result, 0, RESULT_FAULT);
+      store<u64>(result, address, RESULT_PA);
+      return detour;
+    }
+    const refused = d.refuse(unit, route, pasid, address, access);
+    if (refused != DECODED || route.type == ROUTE_BYPASS) {
+      return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+    }
   }
   const tag = p.flags & UNIT_SOURCE_TAG ? withSource(route.tag, rid) : route.tag;
   const pointer = cachePointer(unit, CACHE_IOTLB);

@@ -35,7 +35,7 @@ const PATHS: usize = 2048;
 const STEP_BYTES: usize = 32;
 const PATH_BYTES: usize = 8 * STEP_BYTES;
 
-/** How a stage reaches its tables: straight (this class), or through stage 2 (nested.ts). */
+/** How a stage reaches its tables: straight (this class), or through stage 2 (nested.ts). `walk.level` is the table's. */
 @unmanaged
 export class TableAccess {
   /** stage-2 outcome for a table address; OUTCOME_TRANSLATED leaves the physical address in `walk.entryAddress` */
@@ -134,6 +134,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
   while (true) {
     const index = (address >> f.spanLg2(g, level)) & ((<u64>1 << f.indexBits(g, level)) - 1);
     const where = table + (index << entryLg2);
+    walk.level = level;
     const reached = tables.resolve(m, unit, route, walk, where, false, mode);
     if (reached != OUTCOME_TRANSLATED) return reached;
     walk.references += 1;
@@ -202,7 +203,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
         entry = touched;
       }
       // a later write must come back here to set D
-      if (!f.dirty(g, level, entry)) permissions &= ~0x12;
+      if (!(mode & WALK_PEEK) && !f.dirty(g, level, entry)) permissions &= ~0x12;
     }
     walk.lg2 = lg2;
     walk.permissions = permissions;
@@ -229,6 +230,8 @@ function update<F extends PtFormat, A extends TableAccess>(
   const f = changetype<F>(0);
   if (!f.updates(g)) return end(walk, OUTCOME_UPDATE_REFUSED, level, entry);
   const tables = changetype<A>(0);
+  walk.level = level;
+  walk.entry = entry;
   const reached = tables.resolve(m, unit, route, walk, where, true, mode);
   if (reached != OUTCOME_TRANSLATED) return reached;
   const bytes: u32 = 1 << f.entryLg2(g);

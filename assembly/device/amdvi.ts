@@ -408,7 +408,8 @@ export function setAmdviRoute(m: Engine, unit: usize, rid: u32, type: u32, domai
   if (type != ROUTE_BLOCKED) low |= <u64>3 << 61;
   if (type == ROUTE_SECOND) {
     const g = changetype<Geometry>(geometry);
-    low |= (g.root & ADDRESS) | (<u64>(g.top + 1) << 9);
+    // HAD: a table whose A and D bits hardware sets
+    low |= (g.root & ADDRESS) | (<u64>(g.top + 1) << 9) | (g.flags & AMD_V1_DIRTY ? <u64>3 << 7 : 0);
   }
   // refuses while the words change
   store<u64>(at, 3);

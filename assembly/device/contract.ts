@@ -40,6 +40,12 @@ export class DeviceTables {
   @inline decodePasid(m: Engine, unit: usize, device: usize, rid: u32, pasid: u32, route: Route): u32 { return DECODED; }
   /** the access as the architecture sees it (privilege may need a PASID) */
   @inline effectiveAccess(pasid: u32, access: u32): u32 { return access; }
+  /** fault code of a unit that serves this request with no tables at all, or DECODED */
+  @inline refuseUnit(unit: usize, rid: u32, pasid: u32): u32 { return DECODED; }
+  /** the route neither passes through nor needs `routeAccess`, `detour` and `refuse`: the shortest path */
+  @inline plain(route: Route): bool { return false; }
+  /** the access as the requester's route sees it; what `effectiveAccess` made is passed in */
+  @inline routeAccess(route: Route, pasid: u32, access: u32): u32 { return access; }
   /** after the tables, before any refusal: STATUS_INTERRUPT, DETOUR_BYPASS, or STATUS_TRANSLATED for neither */
   @inline detour(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return STATUS_TRANSLATED; }
   /** rights of a bypass, as ACCESS_* */

@@ -1,6 +1,7 @@
 import { CoreError } from "./errors.ts";
 import type { Group } from "./group.ts";
 import type { IommuDriver } from "./iommu-driver.ts";
+import type { Requester } from "./slot.ts";
 
 /** Where a PCI function sits. */
 export interface Address {
@@ -23,18 +24,62 @@ export function parseAddress(text: string): Address {
 	return { segment, rid: (bus << 8) | (device << 3) | fn };
 }
 
-/** A device of the machine. */
+/** What a device can do, whatever its driver lets it. */
+export interface DeviceCapabilities {
+	/** its requests may carry PASIDs */
+	pasid: boolean;
+	/** it takes deferrable writes (ENQCMD) with a PASID from the CPU */
+	dmwr: boolean;
+	/** a guest may own its PASID table */
+	delegated: boolean;
+	/** it can make page requests */
+	pri: boolean;
+	/** it has a device TLB */
+	ats: boolean;
+	/** it may issue requests that do not snoop */
+	noSnoop: boolean;
+	/** it looks its PASIDs up in a table of its own: the number on the bus differs from the user's */
+	virtualTable: boolean;
+	/** firmware has identity ranges for it (RMRR) */
+	firmwareRanges: boolean;
+}
+
+export const NO_CAPABILITIES: Readonly<DeviceCapabilities> = {
+	pasid: false,
+	dmwr: false,
+	delegated: false,
+	pri: false,
+	ats: false,
+	noSnoop: false,
+	virtualTable: false,
+	firmwareRanges: false,
+};
+
+/** A device of the machine: a function, or a part of one (mdev) that shares the function's RID. */
 export class Device {
 	constructor(
-		readonly segment: number,
-		readonly rid: number,
-		readonly iommu: IommuDriver,
+		readonly name: string,
+		/** routes of its RID; for a software device nothing is put there */
+		readonly requester: Requester,
 		readonly group: Group<Device>,
+		readonly capabilities: Readonly<DeviceCapabilities>,
+		/** the function that it is a part of */
+		readonly parent: Device | null = null,
+		/** its driver isolates it: it has no RID slot of its own */
+		readonly isPart = parent !== null,
 	) {
-		group.members.push(this);
+		group.members.add(this);
 	}
 
-	get name(): string {
-		return formatAddress(this);
+	get iommu(): IommuDriver {
+		return this.requester.iommu;
+	}
+
+	get segment(): number {
+		return this.requester.segment;
+	}
+
+	get rid(): number {
+		return this.requester.rid;
 	}
 }

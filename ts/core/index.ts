@@ -1,11 +1,38 @@
 /** Address spaces and routes. Knows no errno, no ioctl and no architecture. */
-export { Attachment, Slots } from "./attachment.ts";
-export { Device, formatAddress, parseAddress } from "./device.ts";
-export type { DeviceDriver } from "./device-driver.ts";
+export { Access } from "./access.ts";
+export { AddressSpace, type Attached, type BindingMode, type Location, type Snoop, type SpaceLimits, type SpaceOptions } from "./address-space.ts";
+export type { Area, AreaBacking } from "./area.ts";
+export { Attachment } from "./attachment.ts";
+export { Context, type FaultEvent } from "./context.ts";
+export { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES, parseAddress } from "./device.ts";
+export type { AttachRequest, DeviceDriver, DmaOwnership, RouteOperations } from "./device-driver.ts";
+export type { DmaResult, FaultKind } from "./dma.ts";
 export { CoreError, type CoreErrorContext, type CoreReason } from "./errors.ts";
+export { type Backing, type Extent, FramePool, PAGE, pushExtent, sliceExtents } from "./frames.ts";
 export { Group } from "./group.ts";
-export type { AttachHints, Domain, IommuDriver, TableAttributes } from "./iommu-driver.ts";
+export type {
+	AddressRange,
+	CacheSelection,
+	DmaAnswer,
+	DmaFault,
+	IommuCapabilities,
+	IommuDriver,
+	IommuTable,
+	RequesterState,
+	TableAttributes,
+	TableContent,
+	TableRun,
+	Target,
+	UserPasidTable,
+	UserTable,
+} from "./iommu-driver.ts";
 export { type DeviceConfig, Machine, type RamConfig } from "./machine.ts";
-export { PageSource } from "./page-source.ts";
-export { Process } from "./process.ts";
-export { type Loan, type LoanReport, Space } from "./space.ts";
+export { IdentitySpace, SvaSpace } from "./mirror-space.ts";
+export type { PageRequest, PageRequestState } from "./page-request.ts";
+export { type Account, type PageOwner, PageSource } from "./page-source.ts";
+export { DEFAULT_POLICY, type Policy, V1_POLICY } from "./policy.ts";
+export { Process, type UnmapListener } from "./process.ts";
+export { Routes } from "./routes.ts";
+export { type KernelSpaceOptions, type Loan, type LoanReport, Space, type Window } from "./space.ts";
+export { PasidTableSpace, type UserAccess, type UserLeaf, UserSpace, type UserTableReader } from "./user-space.ts";
+export { type EnqcmdResult, needsWbinvd, VirtualMachine } from "./vm.ts";

@@ -1,21 +1,129 @@
-import type { PageTable } from "../engine/index.ts";
+import type { Permissions } from "../engine/index.ts";
 
-/** What a device asks of the table that it is attached to. */
+/** Inclusive range of addresses. */
+export interface AddressRange {
+	first: bigint;
+	last: bigint;
+}
+
+/** What a unit can do for address spaces. */
+export interface IommuCapabilities {
+	/** user page-table format that the hardware walks itself */
+	format: string;
+	/** input addresses have this many bits */
+	addressBits: number;
+	/** mask of page sizes in bytes */
+	pageSizes: bigint;
+	/** input ranges that nothing may be mapped in (interrupts) */
+	reserved: readonly AddressRange[];
+	/** 0: none */
+	pasidBits: number;
+	/** DMA can be made to snoop */
+	enforcesSnoop: boolean;
+	/** user tables: walked by hardware over the parent's table, merged by software, or not at all */
+	nesting: "hw" | "sw" | "none";
+	/** IOASIDs that may lie on one path; memory-only roots do not count */
+	maxDepth: number;
+	/** the guest may own the PASID table of a RID */
+	pasidTables: boolean;
+	/** tables record what DMA wrote */
+	dirty: boolean;
+}
+
+/** Names how a kernel-built table is made. */
 export interface TableAttributes {
 	/** page-table levels; the unit's choice when absent */
 	levels?: number;
 	/** the domain id to use; any free one when absent */
 	domain?: number;
+	/** DMA through it snoops, whatever the device asked for */
+	enforceSnoop?: boolean;
+	/** it will stand under user tables */
+	nestParent?: boolean;
 }
 
-/** What the caller of an attach would like; a driver may refuse it, and is never led past its own mode. */
-export interface AttachHints extends TableAttributes {}
+/** A run of a table's content. */
+export interface TableRun {
+	iova: bigint;
+	pa: bigint;
+	size: bigint;
+	permissions: Permissions;
+}
 
-/** A table of a unit, and the tag that its cached answers carry. */
-export interface Domain {
-	readonly table: PageTable;
-	/** domain id (DID, VMID, ASID ... in the unit's words) */
-	readonly id: number;
+/**
+ * What a table should hold, all or in a range. A driver asks for it again when it needs the same space in another of its
+ * formats, and with `base` as addresses of the space whose table that is: for a first stage over it.
+ * @throws CoreError Unsupported when the space does not lie in `base`
+ */
+export type TableContent = (range?: AddressRange, base?: IommuTable) => Iterable<TableRun>;
+
+/**
+ * A kernel-built table of one unit. `map` and `unmap` change it; cached answers of what was unmapped are gone when `unmap`
+ * returns, those of user tables above it included.
+ */
+export interface IommuTable {
+	/** @throws CoreError Occupied, NoSpace, Unsupported; nothing is mapped then */
+	map(run: TableRun): void;
+	unmap(iova: bigint, size: bigint): void;
+	/** Record what DMA writes; with `split` in leaves of the smallest size. Starting forgets what was recorded. @throws CoreError Unsupported */
+	trackDirty(on: boolean, split: boolean): void;
+	/** Written parts of [iova, iova + size), a call for each leaf; `clear` forgets them. */
+	readDirty(iova: bigint, size: bigint, clear: boolean, visit: (iova: bigint, size: bigint) => void): void;
+}
+
+/** A page table that the user writes, in memory that `parent` maps. */
+export interface UserTable {
+	format: string;
+	/** address of the root in the parent's space */
+	root: bigint;
+	/** input bits */
+	width: number;
+}
+
+/** Where requests are led. */
+export type Target =
+	/** what the host's own drivers use: the unit's default domain */
+	| { kind: "host" }
+	| { kind: "table"; table: IommuTable }
+	/** two stages */
+	| { kind: "user"; user: UserTable; parent: IommuTable }
+	/** several tables, told apart by address */
+	| { kind: "windows"; tables: ReadonlyArray<{ table: IommuTable; windows: readonly AddressRange[] }> };
+
+/** A guest's PASID table: entries lead to user tables, all in memory that `parent` maps. */
+export interface UserPasidTable {
+	format: string;
+	address: bigint;
+	entries: number;
+	parent: IommuTable;
+}
+
+/** All routes of one requester. An absent route blocks. */
+export interface RequesterState {
+	untagged?: Target;
+	pasids: ReadonlyMap<number, Target>;
+	/** then `pasids` is empty */
+	pasidTable?: UserPasidTable;
+	ats: boolean;
+}
+
+/** Why a DMA did not get through, as the hardware sees it. */
+export interface DmaFault {
+	/** the requester's own entry, the PASID's entry, a stage's table, or what an entry permits */
+	where: "requester" | "pasid" | "stage1" | "stage2" | "permission";
+	/** input address of the stage that faulted, when the unit tells */
+	address?: bigint;
+	/** the architecture's code */
+	code: number;
+}
+
+export type DmaAnswer = { ok: true; physical: bigint; pageBytes: number } | ({ ok: false } & DmaFault);
+
+/** Caches that an invalidation reaches. */
+export interface CacheSelection {
+	iotlb: boolean;
+	deviceTlb: boolean;
+	pasid: boolean;
 }
 
 /**
@@ -23,15 +131,20 @@ export interface Domain {
  * Every method throws CoreError and leaves the unit unchanged when it fails.
  */
 export interface IommuDriver {
-	readonly kind: string;
-	/** Make an empty table in the unit's format, with a tag of its own. @throws CoreError NoSpace, Occupied (the asked-for domain), Unsupported */
-	createDomain(attributes: TableAttributes): Domain;
-	/** No route may lead to it any more. */
-	destroyDomain(domain: Domain): void;
-	/** Route a requester into a domain. No other route shows in between. @throws CoreError NoSpace */
-	route(rid: number, domain: Domain): void;
-	/** Block every request of a requester. */
-	block(rid: number): void;
-	/** Drop cached answers of a domain for [first, last]; all of them when no range is given. */
-	invalidate(domain: Domain, first?: bigint, last?: bigint): void;
+	/** what the unit is called in messages */
+	readonly name: string;
+	readonly capabilities: IommuCapabilities;
+	/** Make a table and fill it. @throws CoreError NoSpace, Exhausted, Occupied (the asked-for domain), Unsupported */
+	createTable(content: TableContent, attributes: TableAttributes): IommuTable;
+	/** No route leads to it any more. */
+	destroyTable(table: IommuTable): void;
+	/**
+	 * Make these the routes of a requester, and drop what was cached of the ones that went. No other route shows in between.
+	 * @throws CoreError Unsupported (the unit cannot express this set of routes), NoSpace
+	 */
+	configure(rid: number, state: RequesterState): void;
+	/** Drop cached answers of one route for [first, last] (input addresses), or all; `pasid` null is the untagged route. */
+	invalidate(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void;
+	/** A DMA of a requester; `write` and `read` as the request asks. Caches may fill; nothing is reported. */
+	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer;
 }

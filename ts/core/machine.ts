@@ -1,23 +1,38 @@
 import type { Engine } from "../engine/index.ts";
-import { type Attachment, Slots } from "./attachment.ts";
-import { Device, formatAddress } from "./device.ts";
-import type { DeviceDriver } from "./device-driver.ts";
+import type { AddressSpace } from "./address-space.ts";
+import type { Attachment } from "./attachment.ts";
+import type { Context } from "./context.ts";
+import { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES } from "./device.ts";
+import type { AttachRequest, DeviceDriver } from "./device-driver.ts";
+import { type DmaResult, translate } from "./dma.ts";
 import { CoreError } from "./errors.ts";
+import { type Backing, FramePool, PAGE } from "./frames.ts";
 import { Group } from "./group.ts";
-import type { AttachHints, IommuDriver } from "./iommu-driver.ts";
-import { FramePool, Process } from "./process.ts";
-import { Space } from "./space.ts";
+import type { IommuDriver, TableAttributes } from "./iommu-driver.ts";
+import { joinGroup, refuseUnviable, returnGroup, takeGroup } from "./ownership.ts";
+import { PageRequests } from "./page-request.ts";
+import { Process } from "./process.ts";
+import { Routes } from "./routes.ts";
+import { Requester } from "./slot.ts";
+import { type KernelSpaceOptions, Space } from "./space.ts";
+import type { UserAccess, UserTableReader } from "./user-space.ts";
 
 export interface DeviceConfig {
+	/** default: its address */
+	name?: string;
 	segment?: number;
-	/** bus << 8 | device << 3 | function */
-	rid: number;
-	/** index of the unit in front of it; default 0 */
-	unit?: number;
-	/** makes the driver of this device; it is given the operations that it may call */
-	driver: (slots: Slots) => DeviceDriver;
+	/** bus << 8 | device << 3 | function; a part has its parent's */
+	rid?: number;
+	/** unit in front of it: an index, or the unit's driver; default 0 */
+	unit?: number | IommuDriver;
+	driver: DeviceDriver;
 	/** default: a group of its own */
 	group?: Group<Device>;
+	capabilities?: Partial<DeviceCapabilities>;
+	/** the function that it is a part of: requests carry its RID */
+	parent?: Device;
+	/** the function whose RID its requests carry (a bridge between them) */
+	aliasOf?: Device;
 }
 
 /** RAM of a machine, for its processes: a region of the engine's memory. */
@@ -28,55 +43,221 @@ export interface RamConfig {
 
 /** An engine with the devices, groups, processes and spaces around it. */
 export class Machine {
-	readonly slots = new Slots();
+	readonly routes = new Routes();
+	readonly pageRequests = new PageRequests();
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
+	private readonly requesters = new Map<IommuDriver, Map<number, Requester>>();
+	/** open files that a device is bound to */
+	private readonly bindings = new Map<Device, Set<Context>>();
 	private readonly frames: FramePool | null;
 	private spaces = 0;
 	private groups = 0;
+	/** reads user tables for software nesting; machines without it take none */
+	tableReader: UserTableReader = { formats: [], leaves: () => [] };
 
-	/** `iommus`: a driver for each unit of the engine, in order. */
+	/** `iommus`: a driver for each unit, in order. */
 	constructor(
 		readonly engine: Engine,
 		private readonly iommus: readonly IommuDriver[],
 		ram?: RamConfig,
 	) {
-		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n);
+		const { memory } = engine;
+		const zero = (address: bigint, size: bigint) => {
+			for (let at = address; at < address + size; at += PAGE) if (memory.read(at, Number(PAGE)).some((byte) => byte !== 0)) memory.writeBytes(at, new Uint8Array(Number(PAGE)));
+		};
+		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero);
+		this.routes.closings.add((attachment) => this.closed(attachment));
 	}
 
-	createGroup(): Group<Device> {
-		return new Group(this.groups++);
+	/** Waiting requests of a route that ended are answered: nobody else will. */
+	private closed({ device, space }: Attachment): void {
+		this.pageRequests.abandon((event) => event.device === device && event.space === space);
+	}
+
+	// ---- what there is
+
+	createGroup(name = `${this.groups++}`): Group<Device> {
+		return new Group(name);
 	}
 
 	/** @throws CoreError Occupied (the address is taken), NotFound (no such unit) */
 	addDevice(config: DeviceConfig): Device {
-		const { segment = 0, rid, unit = 0, group = this.createGroup() } = config;
-		const name = formatAddress({ segment, rid });
+		const { segment = 0, rid = config.parent?.rid ?? config.aliasOf?.rid ?? 0, unit = 0, parent = null } = config;
+		const name = config.name ?? formatAddress({ segment, rid });
 		const context = { operation: "Machine.addDevice", object: `device ${name}` };
 		if (this.devices.has(name)) throw new CoreError("Occupied", "a device is there", context);
-		const iommu = this.iommus[unit];
-		if (iommu === undefined) throw new CoreError("NotFound", `no unit ${unit}`, context);
-		const device = new Device(segment, rid, iommu, group);
+		const iommu = parent?.iommu ?? config.aliasOf?.iommu ?? (typeof unit === "number" ? this.iommus[unit] : unit);
+		if (iommu === undefined) throw new CoreError("NotFound", `no unit ${String(unit)}`, context);
+		const group = config.group ?? config.aliasOf?.group ?? this.createGroup();
+		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null);
 		this.devices.set(name, device);
-		this.drivers.set(device, config.driver(this.slots));
+		this.drivers.set(device, config.driver);
+		joinGroup(device);
 		return device;
 	}
 
-	private driverOf(operation: string, device: Device): DeviceDriver {
+	private requesterOf(iommu: IommuDriver, segment: number, rid: number, { parent, aliasOf, driver }: DeviceConfig): Requester {
+		const shared = parent?.requester ?? aliasOf?.requester;
+		if (shared !== undefined) return shared;
+		// a part without parent has no RID of its own: nothing is ever put into the unit for it
+		if (driver.part) return new Requester(iommu, segment, rid);
+		let known = this.requesters.get(iommu);
+		if (known === undefined) {
+			known = new Map();
+			this.requesters.set(iommu, known);
+		}
+		const key = segment * 65536 + rid;
+		let requester = known.get(key);
+		if (requester === undefined) {
+			requester = new Requester(iommu, segment, rid);
+			known.set(key, requester);
+			requester.apply();
+		}
+		return requester;
+	}
+
+	/** @throws CoreError NotFound */
+	driverOf(device: Device, operation: string): DeviceDriver {
 		const driver = this.drivers.get(device);
 		if (driver === undefined) throw new CoreError("NotFound", "not a device of this machine", { operation, object: `device ${device.name}` });
 		return driver;
 	}
 
-	/** Attach a device to a space, in the way that its driver chooses. @throws CoreError, as DeviceDriver.attach */
-	attach(device: Device, space: Space, hints?: AttachHints): Attachment {
-		return this.driverOf("attach", device).attach(device, space, hints);
+	/** Whose DMA a device makes. */
+	ownershipOf(device: Device): "user" | "kernel" | "none" {
+		return this.drivers.get(device)?.ownership ?? "none";
 	}
 
-	/** @throws CoreError NotFound, Busy */
-	detach(device: Device): void {
-		this.driverOf("detach", device).detach(device);
+	get allDevices(): Iterable<Device> {
+		return this.devices.values();
 	}
+
+	/** Give the device another driver. @throws CoreError Busy: it is in use, or a user owns its group and the driver would make DMA */
+	probe(device: Device, driver: DeviceDriver): void {
+		const context = { operation: "probe", object: `device ${device.name}` };
+		if (this.isBound(device)) throw new CoreError("Busy", "a user has it", context);
+		if (device.group.owner !== null && driver.ownership === "kernel") throw new CoreError("Busy", `group ${device.group.name} belongs to a user`, context);
+		this.drivers.set(device, driver);
+	}
+
+	/** The device is pulled, whatever its state. */
+	unplug(device: Device): void {
+		for (const other of [...this.devices.values()]) if (other.parent === device) this.unplug(other);
+		this.release(device);
+		device.group.members.delete(device);
+		this.devices.delete(device.name);
+		this.drivers.delete(device);
+		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
+		const shares = [...this.devices.values()].some(({ requester }) => requester === device.requester);
+		if (!shares && !device.isPart) {
+			device.requester.useSlot(null);
+			device.requester.host = false;
+			device.requester.apply();
+			this.requesters.get(device.iommu)?.delete(device.segment * 65536 + device.rid);
+		}
+	}
+
+	// ---- who has what
+
+	isBound(device: Device): boolean {
+		return (this.bindings.get(device)?.size ?? 0) > 0;
+	}
+
+	boundTo(device: Device): ReadonlySet<Context> {
+		return this.bindings.get(device) ?? new Set();
+	}
+
+	/** Members that belong to a file keep the group with it. */
+	private groupInUse(group: Group<Device>): boolean {
+		return [...group.members].some((member) => this.isBound(member));
+	}
+
+	/** @throws CoreError Invalid, naming the member that a host driver uses */
+	refuseUnviable(group: Group<Device>, operation: string): void {
+		refuseUnviable(group, { ownership: (device) => this.ownershipOf(device), hasDriver: (device) => this.drivers.has(device) }, operation);
+	}
+
+	/** Give a whole group to a file. @throws CoreError Invalid (not viable) */
+	takeGroup(group: Group<Device>, context: Context): void {
+		this.refuseUnviable(group, "take_group");
+		takeGroup(group, context);
+	}
+
+	/** Give a group back to the host. */
+	returnGroup(group: Group<Device>): void {
+		returnGroup(group);
+	}
+
+	/** Parts that sit on a device. */
+	partsOf(device: Device): Device[] {
+		return [...this.devices.values()].filter(({ parent }) => parent === device);
+	}
+
+	/**
+	 * Give a device to an open file. With the first of its group, the whole group's DMA is blocked until it is attached.
+	 * @throws CoreError Busy (bound already, another file has the group, parts sit on it, the cookie is taken), Invalid (the
+	 *   group is not viable), Denied, Unsupported
+	 */
+	bind(context: Context, device: Device, cookie: bigint | null): void {
+		const where = { operation: "bind", object: `device ${device.name}` };
+		const driver = this.driverOf(device, "bind");
+		const { policy } = context;
+		const { group } = device;
+		const bound = this.bindings.get(device);
+		if (bound !== undefined && bound.size > 0 && (bound.has(context) || !policy.multiFdBind)) throw new CoreError("Busy", "it is bound already", where);
+		if (driver.ownership !== "user") throw new CoreError("Unsupported", `its driver ${driver.name} does not give it away`, where);
+		if (device.capabilities.firmwareRanges) throw new CoreError("Denied", "firmware has ranges of its own for it", where);
+		if (!device.isPart && this.partsOf(device).length > 0) throw new CoreError("Busy", `${this.partsOf(device)[0].name} sits on it`, where);
+		if (device.parent !== null && this.isBound(device.parent)) throw new CoreError("Busy", `its parent ${device.parent.name} is given away`, where);
+		driver.bind?.(device);
+		if (cookie !== null && policy.dupCookie === "refuse" && context.byCookie(cookie) !== undefined) throw new CoreError("Busy", `cookie ${cookie} is taken`, where);
+		if (!policy.multiDeviceGroups && group.members.size > 1) throw new CoreError("Unsupported", `group ${group.name} has several members`, where);
+		if (policy.fdHomogeneous) {
+			for (const other of context.devices.keys()) {
+				if (other.iommu.capabilities.format !== device.iommu.capabilities.format) throw new CoreError("Invalid", `${other.name} is behind another kind of IOMMU`, where);
+			}
+		}
+		if (group.owner !== null && group.owner !== context && !(policy.multiFdBind && bound !== undefined && bound.size > 0)) {
+			throw new CoreError("Busy", `group ${group.name} belongs to another file`, where);
+		}
+		if (group.owner === null) {
+			this.refuseUnviable(group, "bind");
+			takeGroup(group, context);
+		}
+		context.devices.set(device, { cookie });
+		if (bound === undefined) this.bindings.set(device, new Set([context]));
+		else bound.add(context);
+	}
+
+	/** The device leaves all files: its routes end, and with the group's last device the host has the group again. */
+	release(device: Device): void {
+		const files = [...this.boundTo(device)];
+		this.routes.detachAll(device);
+		this.pageRequests.abandon((event) => event.device === device);
+		for (const context of files) context.devices.delete(device);
+		this.bindings.delete(device);
+		if (files.length > 0) this.driverOf(device, "unbind").unbind?.(device, this.routes);
+		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
+	}
+
+	/** Attach a device to a space, in the way that its driver chooses. @throws CoreError, as DeviceDriver.attach */
+	attach(device: Device, space: AddressSpace, request: AttachRequest & TableAttributes = {}): Attachment {
+		const { levels, domain } = request;
+		if (space instanceof Space && (levels !== undefined || domain !== undefined)) {
+			space.attributes = { ...(levels === undefined ? {} : { levels }), ...(domain === undefined ? {} : { domain }) };
+		}
+		return this.driverOf(device, "attach").attach(device, space, request, this.routes);
+	}
+
+	/** End the device's routes to a space, or all. @throws CoreError NotFound, Busy */
+	detach(device: Device, space?: AddressSpace): void {
+		const list = this.routes.attachmentsOf(device).filter((attachment) => space === undefined || attachment.space === space);
+		if (list.length === 0) throw new CoreError("NotFound", "nothing is attached", { operation: "detach", object: `device ${device.name}` });
+		for (const attachment of [...list].reverse()) this.routes.detach(attachment);
+	}
+
+	// ---- memory and spaces
 
 	/** @throws CoreError Unsupported when the machine has no RAM */
 	createProcess(name: string): Process {
@@ -84,7 +265,28 @@ export class Machine {
 		return new Process(name, this.engine.memory, this.frames);
 	}
 
-	createSpace(): Space {
-		return new Space(this.spaces++);
+	createSpace(options: KernelSpaceOptions = {}): Space {
+		return new Space(null, { name: `space ${this.spaces++}`, ...options });
+	}
+
+	/** How software reads users' tables. */
+	get userAccess(): UserAccess {
+		return { reader: this.tableReader, read64: (physical) => this.engine.memory.read64(physical) };
+	}
+
+	/** Whose memory a physical address is: the owner, and its address there. */
+	ownerOf(physical: bigint): { backing: Backing; address: bigint } | undefined {
+		const backing = this.frames?.find(physical);
+		return backing === undefined ? undefined : { backing, address: backing.userAddress + (physical - backing.address) };
+	}
+
+	/** One DMA of a device; `pasid` is the number on the bus. */
+	dma(device: Device, pasid: number | null, address: bigint, access: "read" | "write" = "read"): DmaResult {
+		return translate(device, pasid, address, access);
+	}
+
+	/** Pages of RAM that are handed out. */
+	get framesUsed(): number {
+		return this.frames?.used ?? 0;
 	}
 }

@@ -1,56 +1,148 @@
-import { PAGE, type Pin, type Process } from "./process.ts";
+import { CoreError } from "./errors.ts";
+import { type Extent, PAGE, sliceExtents } from "./frames.ts";
+
+/** Whoever owns pages that can be pinned: a process, a file, an exporter. Addresses are its own. */
+export interface PageOwner {
+	readonly name: string;
+	/** @throws CoreError MemoryFault, NoSpace, Denied */
+	pin(address: bigint, size: bigint, write?: boolean): Extent[];
+	unpin(extents: readonly Extent[]): void;
+}
+
+/** Who pays for pinned pages. */
+export interface Account {
+	/** @throws CoreError NoSpace over the limit */
+	charge(pages: number): void;
+	uncharge(pages: number): void;
+}
+
+/** Offsets [first, last] that have been pinned `uses` times; the pages hold still since the first. */
+interface Run {
+	first: bigint;
+	last: bigint;
+	uses: number;
+	extents: Extent[];
+}
 
 /**
- * Where the pages of areas come from: a range of a process. Each page is pinned once, however many tables and areas
- * use it; the source is shared and counted, and lets go of everything at its last use.
+ * Where the pages of areas come from: a range of a process or file. Each page is pinned and charged once, however many
+ * areas, tables and accesses use it; the source lets go of a page at its last use.
  */
 export class PageSource {
-	private readonly pins = new Map<bigint, { pin: Pin; uses: number }>();
+	private readonly runs: Run[] = [];
+	private exempt = false;
 
 	constructor(
-		readonly owner: Process,
-		/** user address of the first byte */
+		readonly owner: PageOwner,
+		/** address of the first byte in the owner's terms; a multiple of a page */
 		readonly address: bigint,
+		/** bytes, a multiple of a page */
 		readonly size: bigint,
 		readonly writable = true,
+		readonly account: Account | null = null,
 	) {}
 
+	private search(offset: bigint): number {
+		let low = 0;
+		let high = this.runs.length;
+		while (low < high) {
+			const mid = (low + high) >> 1;
+			if (this.runs[mid].last < offset) low = mid + 1;
+			else high = mid;
+		}
+		return low;
+	}
+
+	/** Make run borders at `offset`. */
+	private cut(offset: bigint): void {
+		const index = this.search(offset);
+		const run = this.runs[index];
+		if (run === undefined || run.first >= offset) return;
+		const head = offset - run.first;
+		const low = { ...run, last: offset - 1n, extents: sliceExtents(run.extents, 0n, head) };
+		const high = { ...run, first: offset, extents: sliceExtents(run.extents, head, run.last - offset + 1n) };
+		this.runs.splice(index, 1, low, high);
+	}
+
 	/**
-	 * Pin the pages of [offset, offset + size) once more; their frames in order.
-	 * @throws CoreError MemoryFault, NoSpace; nothing is pinned then
+	 * Pin the pages of [offset, offset + size) once more.
+	 * @throws CoreError MemoryFault, Denied, NoSpace; nothing is pinned then
 	 */
-	pin(offset: bigint, size: bigint): bigint[] {
-		const frames: bigint[] = [];
+	pin(offset: bigint, size: bigint): void {
+		if (size <= 0n || (offset | size) & (PAGE - 1n) || offset < 0n || offset + size > this.size) {
+			throw new CoreError("Overflow", "beyond the source", { operation: "PageSource.pin", object: `pages of ${this.owner.name}`, first: offset, last: offset + size - 1n });
+		}
+		const end = offset + size;
+		const fresh: Run[] = [];
+		let pages = 0;
 		try {
-			for (let at = offset; at < offset + size; at += PAGE) {
-				let held = this.pins.get(at);
-				if (held === undefined) {
-					held = { pin: this.owner.pin(this.address + at), uses: 0 };
-					this.pins.set(at, held);
+			for (let at = offset, index = this.search(offset); at < end; ) {
+				const run = this.runs[index];
+				if (run !== undefined && run.first <= at) {
+					at = run.last + 1n;
+					index++;
+					continue;
 				}
-				held.uses++;
-				frames.push(held.pin.frame);
+				const stop = run === undefined || run.first > end ? end : run.first;
+				const extents = this.owner.pin(this.address + at, stop - at, this.writable);
+				fresh.push({ first: at, last: stop - 1n, uses: 0, extents });
+				pages += Number((stop - at) / PAGE);
+				at = stop;
 			}
+			if (!this.exempt) this.account?.charge(pages);
 		} catch (error) {
-			this.unpin(offset, BigInt(frames.length) * PAGE);
+			for (const { extents } of fresh) this.owner.unpin(extents);
 			throw error;
 		}
-		return frames;
+		for (const run of fresh) this.runs.splice(this.search(run.first), 0, run);
+		this.cut(offset);
+		this.cut(end);
+		for (let index = this.search(offset); index < this.runs.length && this.runs[index].first < end; index++) this.runs[index].uses++;
 	}
 
 	unpin(offset: bigint, size: bigint): void {
-		for (let at = offset; at < offset + size; at += PAGE) {
-			const held = this.pins.get(at);
-			if (held === undefined) continue;
-			held.uses--;
-			if (held.uses > 0) continue;
-			held.pin.release();
-			this.pins.delete(at);
+		const end = offset + size;
+		this.cut(offset);
+		this.cut(end);
+		let freed = 0;
+		for (let index = this.search(offset); index < this.runs.length && this.runs[index].first < end; ) {
+			const run = this.runs[index];
+			run.uses--;
+			if (run.uses > 0) {
+				index++;
+				continue;
+			}
+			freed += Number((run.last - run.first + 1n) / PAGE);
+			this.owner.unpin(run.extents);
+			this.runs.splice(index, 1);
 		}
+		if (!this.exempt) this.account?.uncharge(freed);
+	}
+
+	/** Frames of [offset, offset + size), which must be pinned. */
+	extents(offset: bigint, size: bigint): Extent[] {
+		const out: Extent[] = [];
+		for (let at = offset, index = this.search(offset); at < offset + size; index++) {
+			const run = this.runs[index];
+			if (run === undefined || run.first > at) throw new CoreError("MemoryFault", "not pinned", { operation: "PageSource.extents", object: `pages of ${this.owner.name}`, first: at, last: at });
+			const stop = run.last + 1n < offset + size ? run.last + 1n : offset + size;
+			out.push(...sliceExtents(run.extents, at - run.first, stop - at));
+			at = stop;
+		}
+		return out;
+	}
+
+	/** From now on nobody is charged for its pages: somebody pays for them already. */
+	stopCharging(): void {
+		if (this.exempt) return;
+		this.account?.uncharge(this.pinned);
+		this.exempt = true;
 	}
 
 	/** Pages pinned now. */
 	get pinned(): number {
-		return this.pins.size;
+		let bytes = 0n;
+		for (const run of this.runs) bytes += run.last - run.first + 1n;
+		return Number(bytes / PAGE);
 	}
 }

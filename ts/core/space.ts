@@ -1,10 +1,21 @@
 import type { PageTable, Permissions } from "../engine/index.ts";
-import { type Area, AreaList } from "./area.ts";
+import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
+import { type Area, type AreaBacking, AreaList } from "./area.ts";
 import { CoreError } from "./errors.ts";
-import type { IommuDriver, TableAttributes } from "./iommu-driver.ts";
-import type { PageSource } from "./page-source.ts";
-import { PAGE } from "./process.ts";
-import { MappedTable, refused } from "./table.ts";
+import { PAGE } from "./frames.ts";
+import type { AddressRange, IommuDriver, IommuTable, TableAttributes, TableRun, Target } from "./iommu-driver.ts";
+
+/** Part of a space that may be used: everything else faults. Maps are multiples of its page size. */
+export interface Window extends AddressRange {
+	pageSize: bigint;
+}
+
+export interface KernelSpaceOptions extends SpaceOptions {
+	/** nothing is reachable outside of windows; default false */
+	windows?: boolean;
+	/** it only keeps memory for its children: addresses are process addresses, and no device attaches; default false */
+	memoryOnly?: boolean;
+}
 
 /** A space in the hands of the engine: recorded events edit its table, and core keeps out of the way. */
 export interface Loan {
@@ -17,138 +28,532 @@ export interface LoanReport {
 	frames: number;
 }
 
-/** An I/O address space: what is mapped, and the tables that say so, one for each unit that a device brought in. */
-export class Space {
+/** Told when addresses of a space that software has pinned go away. */
+export type AccessListener = (first: bigint, last: bigint) => void;
+
+const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
+
+interface Held {
+	table: IommuTable;
+	users: number;
+}
+
+/**
+ * A space that is mapped and unmapped. Roots name memory; children (software nesting) name addresses of their parent and
+ * follow it. Each unit that a device brings in has one table with the space's content.
+ */
+export class Space extends AddressSpace {
+	readonly kind: "kernel" | "memory";
 	private readonly areas = new AreaList();
-	private readonly tables: MappedTable[] = [];
-	private readonly reserved: Array<{ first: bigint; last: bigint }> = [];
+	private readonly tables = new Map<IommuDriver, Held>();
+	private readonly windowList: Window[] | null;
+	private readonly reservedList: AddressRange[] = [];
+	private readonly accesses = new Set<AccessListener>();
+	private readonly watched = new Set<() => void>();
+	private holds = 0;
 	private loan: Loan | null = null;
+	/** how tables are made; replay asks for levels and domain ids that were recorded */
+	attributes: TableAttributes = {};
+	/** dirty tracking is on, in split leaves or not */
+	private tracking: { split: boolean } | null = null;
 
-	constructor(readonly id: number) {}
-
-	private get object(): string {
-		return `space ${this.id}`;
+	constructor(parent: AddressSpace | null = null, options: KernelSpaceOptions = {}) {
+		super(parent, options);
+		this.kind = options.memoryOnly ? "memory" : "kernel";
+		this.windowList = options.windows ? [] : null;
+		// what it keeps is pinned from the map on
+		if (options.memoryOnly) this.holds = 1;
 	}
 
 	/** @internal @throws CoreError Busy */
 	refuseWhileLent(operation: string): void {
-		if (this.loan !== null) throw new CoreError("Busy", "it is lent to the engine", { operation, object: this.object });
+		if (this.loan !== null) throw new CoreError("Busy", "it is lent to the engine", { operation, object: this.name });
+	}
+
+	/** Windows of the space; null: it has none and is usable everywhere. */
+	get windows(): readonly Window[] | null {
+		return this.windowList;
+	}
+
+	get mappedAreas(): Iterable<Area> {
+		return this.areas;
+	}
+
+	/** The mapping that an address lies in. */
+	areaAt(address: bigint): Area | undefined {
+		return this.areas.at(address);
+	}
+
+	get areaCount(): number {
+		return this.areas.length;
 	}
 
 	/** Keep [first, last] free of maps. @throws CoreError Occupied when something is mapped there */
 	reserve(first: bigint, last: bigint): void {
-		if (this.areas.overlapping(first, last).length > 0) throw new CoreError("Occupied", "something is mapped there", { operation: "Space.reserve", object: this.object, first, last });
-		this.reserved.push({ first, last });
+		if (this.areas.overlapping(first, last).length > 0) throw new CoreError("Occupied", "something is mapped there", { operation: "reserve", object: this.name, first, last });
+		this.reservedList.push({ first, last });
+	}
+
+	// ---- mapping
+
+	/** @throws CoreError Misaligned, Overflow, Reserved, Occupied */
+	private refuseRange(operation: string, first: bigint, size: bigint): void {
+		const last = first + size - 1n;
+		const context = { operation, object: this.name, first, last };
+		this.refuseWhileLent(operation);
+		if (size <= 0n || (first | size) & (PAGE - 1n)) throw new CoreError("Misaligned", "addresses and size must be multiples of a page", context);
+		if (first < 0n || last >= 1n << 64n) throw new CoreError("Overflow", "beyond the address space", context);
+		const limits = this.limits();
+		if (limits !== null && last > limits.last) throw new CoreError("Overflow", `beyond the ${limits.addressBits} bits of an attached device`, context);
+		if ([...this.reservedList, ...(limits?.reserved ?? [])].some((r) => first <= r.last && last >= r.first)) throw new CoreError("Reserved", "a reserved range lies there", context);
+		if (this.windowList !== null) {
+			const window = this.windowList.find((w) => first >= w.first && last <= w.last);
+			if (window === undefined) throw new CoreError("Reserved", "no window lies there", context);
+			if ((first | size) & (window.pageSize - 1n)) throw new CoreError("Misaligned", `the window's pages have 0x${window.pageSize.toString(16)} bytes`, context);
+		}
+		if (this.areas.overlapping(first, last).length > 0) throw new CoreError("Occupied", "something is mapped there", context);
 	}
 
 	/**
-	 * Map [iova, iova + size) to the source from `offset` on, in every table of the space.
+	 * Map [iova, iova + size), in every table of the space; children follow.
 	 * @throws CoreError Misaligned, Overflow, Reserved, Occupied, Denied (write to a read-only source), MemoryFault, NoSpace, Busy
 	 */
-	map(iova: bigint, size: bigint, source: PageSource, offset: bigint, permissions: Permissions): void {
-		const operation = "Space.map";
+	map(iova: bigint, size: bigint, backing: AreaBacking, permissions: Permissions, operation = "map"): void {
 		const last = iova + size - 1n;
-		const context = { operation, object: this.object, first: iova, last };
-		this.refuseWhileLent(operation);
-		if (size <= 0n || (iova | size | offset | source.address) & (PAGE - 1n)) throw new CoreError("Misaligned", "addresses and size must be multiples of a page", context);
-		if (iova < 0n || last >= 1n << 64n || offset < 0n || offset + size > source.size) throw new CoreError("Overflow", "beyond the address space or the source", context);
-		if (permissions.write && !source.writable) throw new CoreError("Denied", "the source is read-only", context);
-		if (this.reserved.some((r) => iova <= r.last && last >= r.first)) throw new CoreError("Reserved", "a reserved range lies there", context);
-		if (this.areas.overlapping(iova, last).length > 0) throw new CoreError("Occupied", "something is mapped there", context);
-		const area: Area = { first: iova, last, permissions, source, offset };
-		const filled: MappedTable[] = [];
-		try {
-			for (const table of this.tables) {
-				table.fill(area);
-				filled.push(table);
-			}
-		} catch (error) {
-			for (const table of filled) table.clear(area);
-			throw refused(error, operation, this.object);
+		const context = { operation, object: this.name, first: iova, last };
+		this.refuseRange(operation, iova, size);
+		this.refuseChange(operation);
+		if (backing.kind === "memory") {
+			const { source, offset } = backing;
+			if (offset & (PAGE - 1n)) throw new CoreError("Misaligned", "the source's offset must be a multiple of a page", context);
+			if (offset < 0n || offset + size > source.size) throw new CoreError("Overflow", "beyond the source", context);
+			if (permissions.write && !source.writable) throw new CoreError("Denied", "the source is read-only", context);
 		}
+		if (this.policy.swChildMap === "eager" && backing.kind === "parent") this.refuseHole(backing.address, size, operation);
+		const pages: AreaBacking = backing.kind === "memory" && this.iopf ? { ...backing, present: new Map() } : backing;
+		const area: Area = { first: iova, last, permissions, backing: pages };
+		if (this.pinsNow) this.pin(area);
 		this.areas.add(area);
+		try {
+			this.refill(iova, last, false);
+		} catch (error) {
+			this.areas.remove(area);
+			this.refill(iova, last, false);
+			if (this.pinsNow) this.unpin(area);
+			throw error;
+		}
+		if (pages.kind === "memory" && this.iopf) this.watch(area);
+	}
+
+	/** @throws CoreError Invalid: the parent lacks some of it */
+	private refuseHole(address: bigint, size: bigint, operation: string): void {
+		for (let at = address; at < address + size; at += PAGE) {
+			if (this.parent?.locate(at) === undefined) throw new CoreError("Invalid", "the parent has nothing there", { operation, object: this.name, first: at, last: at + PAGE - 1n });
+		}
+	}
+
+	/** @throws CoreError Busy: software children depend on what is mapped, and policy keeps it as it is */
+	private refuseChange(operation: string): void {
+		if (this.policy.swParentChange !== "busy") return;
+		for (const child of this.children) {
+			if (child.kind === "kernel" || [...child.attachments].some(({ iommu, mode }) => mode !== "sw" && iommu.capabilities.nesting !== "hw")) {
+				throw new CoreError("Busy", `${child.name} depends on it`, { operation, object: this.name });
+			}
+		}
+	}
+
+	/** Pages of areas are pinned at this moment. */
+	private get pinsNow(): boolean {
+		return this.holds > 0 && !this.iopf;
+	}
+
+	private pin(area: Area): void {
+		if (area.backing.kind === "memory") area.backing.source.pin(area.backing.offset, area.last - area.first + 1n);
+	}
+
+	private unpin(area: Area): void {
+		if (area.backing.kind === "memory") area.backing.source.unpin(area.backing.offset, area.last - area.first + 1n);
+	}
+
+	/** Make the tables say of [first, last] what the areas say, and the children follow. @throws CoreError */
+	private refill(first: bigint, last: bigint, gone: boolean): void {
+		for (const { table } of this.tables.values()) {
+			table.unmap(first, last - first + 1n);
+			for (const run of this.resolve(first, last)) table.map(run);
+		}
+		for (const child of this.children) child.parentChanged(first, last, gone);
 	}
 
 	/**
-	 * Unmap the areas in [iova, iova + size); cached answers are gone when it returns.
-	 * @returns bytes unmapped
-	 * @throws CoreError NotFound (nothing there), Misaligned (an area sticks out), Busy
+	 * Unmap the areas in [iova, iova + size); cached answers are gone when it returns. With `cut`, an area that sticks out
+	 * is cut first.
+	 * @returns bytes unmapped, 0 when nothing was there
+	 * @throws CoreError Misaligned, Cut (an area sticks out), Busy
 	 */
-	unmap(iova: bigint, size: bigint): bigint {
-		const operation = "Space.unmap";
+	unmap(iova: bigint, size: bigint, options: { cut?: boolean; operation?: string } = {}): bigint {
+		const { cut = false, operation = "unmap" } = options;
 		const last = iova + size - 1n;
-		const context = { operation, object: this.object, first: iova, last };
+		const context = { operation, object: this.name, first: iova, last };
 		this.refuseWhileLent(operation);
-		const areas = this.areas.overlapping(iova, last);
-		if (areas.length === 0) throw new CoreError("NotFound", "nothing is mapped there", context);
-		if (areas[0].first < iova || areas[areas.length - 1].last > last) throw new CoreError("Misaligned", "an area sticks out of the range", context);
+		if (size <= 0n || (iova | size) & (PAGE - 1n)) throw new CoreError("Misaligned", "address and size must be multiples of a page", context);
+		if (iova < 0n || last >= 1n << 64n) throw new CoreError("Overflow", "beyond the address space", context);
+		const touched = this.areas.overlapping(iova, last);
+		if (touched.length === 0) return 0n;
+		this.refuseChange(operation);
+		if (touched[0].first < iova || touched[touched.length - 1].last > last) {
+			if (!cut) throw new CoreError("Cut", "a mapping sticks out of the range", context);
+			if (touched[0].first < iova) this.areas.cut(touched[0], iova);
+			const tail = this.areas.at(last);
+			if (tail !== undefined && tail.last > last) this.areas.cut(tail, last + 1n);
+		}
 		let bytes = 0n;
-		for (const area of areas) {
-			for (const table of this.tables) table.clear(area);
+		for (const area of this.areas.overlapping(iova, last)) {
+			for (const listener of [...this.accesses]) listener(area.first, area.last);
 			this.areas.remove(area);
+			this.refill(area.first, area.last, true);
+			if (this.pinsNow) this.unpin(area);
 			bytes += area.last - area.first + 1n;
 		}
 		return bytes;
 	}
 
-	/** @internal The space's table on a unit, made and filled when there is none. @throws CoreError */
-	useTable(iommu: IommuDriver, attributes: TableAttributes): MappedTable {
-		const operation = "attach";
-		this.refuseWhileLent(operation);
-		const fits = (table: MappedTable) => table.iommu === iommu && (attributes.domain === undefined || attributes.domain === table.domain.id);
-		const known = this.tables.find(fits);
-		if (known !== undefined) {
-			known.users++;
-			return known;
+	/** Choose a free place of `size` bytes within limits and windows. @throws CoreError Exhausted */
+	chooseAddress(size: bigint, operation = "map"): bigint {
+		const limits = this.limits();
+		const taken = [...this.reservedList, ...(limits?.reserved ?? [])];
+		for (const range of this.windowList ?? [{ first: 0n, last: limits?.last ?? (1n << 48n) - 1n, pageSize: PAGE }]) {
+			const low = range.first === 0n ? PAGE : range.first;
+			const found = this.areas.findFree(low > range.first ? ((low + range.pageSize - 1n) & ~(range.pageSize - 1n)) : low, range.last, size, range.pageSize, taken);
+			if (found !== undefined) return found;
 		}
-		const table = new MappedTable(iommu, iommu.createDomain(attributes));
-		const filled: Area[] = [];
-		try {
-			for (const area of this.areas) {
-				table.fill(area);
-				filled.push(area);
-			}
-		} catch (error) {
-			for (const area of filled) table.clear(area);
-			iommu.destroyDomain(table.domain);
-			throw refused(error, operation, this.object);
-		}
-		table.users = 1;
-		this.tables.push(table);
-		return table;
+		throw new CoreError("Exhausted", `no free range of 0x${size.toString(16)} bytes`, { operation, object: this.name });
 	}
 
-	/** @internal One attachment less; the last one takes the table with it. */
-	leaveTable(table: MappedTable): void {
-		table.users--;
-		if (table.users > 0) return;
-		for (const area of this.areas) table.clear(area);
-		this.tables.splice(this.tables.indexOf(table), 1);
-		table.iommu.invalidate(table.domain);
-		table.iommu.destroyDomain(table.domain);
+	// ---- windows
+
+	/** @throws CoreError Unsupported (a space without windows), Misaligned, Occupied, Overflow, Exhausted */
+	createWindow(size: bigint, pageSize: bigint, base?: bigint): bigint {
+		const operation = "window_create";
+		const context = { operation, object: this.name, ...(base === undefined ? {} : { first: base, last: base + size - 1n }) };
+		if (this.windowList === null) throw new CoreError("Unsupported", "it has no windows", context);
+		const limits = this.limits();
+		if (pageSize < PAGE || pageSize & (pageSize - 1n)) throw new CoreError("Misaligned", "a page size is a power of two of at least a page", context);
+		if (limits !== null && (limits.pageSizes & pageSize) === 0n) throw new CoreError("Unsupported", `no pages of 0x${pageSize.toString(16)} bytes`, context);
+		if (size <= 0n || size & (pageSize - 1n)) throw new CoreError("Misaligned", "a window is a multiple of its pages", context);
+		const reserved = [...this.reservedList, ...(limits?.reserved ?? [])];
+		const end = limits?.last ?? (1n << 64n) - 1n;
+		let first = base;
+		if (first === undefined) {
+			first = new AreaList().findFree(0n, end, size, pageSize, [...this.windowList, ...reserved]);
+			if (first === undefined) throw new CoreError("Exhausted", "no room for a window", context);
+		}
+		const last = first + size - 1n;
+		if (first & (pageSize - 1n)) throw new CoreError("Misaligned", "a window starts at one of its pages", context);
+		if (first < 0n || last > end) throw new CoreError("Overflow", "beyond the addresses of an attached device", context);
+		if (this.windowList.some((w) => w.first <= last && w.last >= (first as bigint))) throw new CoreError("Occupied", "another window lies there", context);
+		for (const { slot } of this.attachments) slot?.refuseWindow(this, { first, last }, operation);
+		this.windowList.push({ first, last, pageSize });
+		this.windowList.sort((a, b) => (a.first < b.first ? -1 : 1));
+		this.windowsChanged();
+		return first;
 	}
+
+	/** Remove a window with the maps in it. @throws CoreError NotFound */
+	removeWindow(base: bigint): void {
+		const index = this.windowList?.findIndex((w) => w.first === base) ?? -1;
+		if (this.windowList === null || index < 0) throw new CoreError("NotFound", "no window starts there", { operation: "window_remove", object: this.name, first: base, last: base });
+		const { first, last } = this.windowList[index];
+		this.unmap(first, last - first + 1n, { operation: "window_remove" });
+		this.windowList.splice(index, 1);
+		this.windowsChanged();
+	}
+
+	private windowsChanged(): void {
+		for (const slot of new Set([...this.attachments].map((attachment) => attachment.slot))) slot?.reapply();
+	}
+
+	// ---- what the hardware is given
+
+	acquire(iommu: IommuDriver): Target {
+		this.refuseWhileLent("attach");
+		let held = this.tables.get(iommu);
+		if (held === undefined) {
+			const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
+			const table = iommu.createTable(content, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
+			held = { table, users: 0 };
+			try {
+				if (this.tracking !== null) table.trackDirty(true, this.tracking.split);
+			} catch (error) {
+				iommu.destroyTable(table);
+				throw error;
+			}
+			this.tables.set(iommu, held);
+		}
+		held.users++;
+		return { kind: "table", table: held.table };
+	}
+
+	release(iommu: IommuDriver): void {
+		const held = this.tables.get(iommu);
+		if (held === undefined) return;
+		held.users--;
+		if (held.users > 0) return;
+		this.tables.delete(iommu);
+		iommu.destroyTable(held.table);
+	}
+
+	override hold(): void {
+		if (this.parent !== null) {
+			this.parent.hold();
+			return;
+		}
+		this.holds++;
+		if (this.holds > 1 || this.iopf) return;
+		const done: Area[] = [];
+		try {
+			for (const area of this.areas) {
+				this.pin(area);
+				done.push(area);
+			}
+		} catch (error) {
+			for (const area of done) this.unpin(area);
+			this.holds--;
+			throw error;
+		}
+	}
+
+	override unhold(): void {
+		if (this.parent !== null) {
+			this.parent.unhold();
+			return;
+		}
+		if (this.holds === 1 && !this.iopf) for (const area of this.areas) this.unpin(area);
+		this.holds--;
+	}
+
+	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
+		for (const area of this.areas.overlapping(first, last)) {
+			const from = area.first > first ? area.first : first;
+			const to = area.last < last ? area.last : last;
+			yield* this.resolveArea(area, from, to);
+		}
+	}
+
+	private *resolveArea(area: Area, from: bigint, to: bigint): Iterable<TableRun> {
+		const { permissions, backing } = area;
+		const size = to - from + 1n;
+		const skip = from - area.first;
+		if (backing.kind === "device") yield { iova: from, pa: backing.physical + skip, size, permissions };
+		else if (backing.kind === "parent") {
+			const base = backing.address + skip;
+			for (const run of this.parent?.resolve(base, base + size - 1n) ?? []) {
+				const read = permissions.read && run.permissions.read;
+				const write = permissions.write && run.permissions.write;
+				if (read || write) yield { ...run, iova: from + (run.iova - base), permissions: { read, write } };
+			}
+		} else if (backing.present !== undefined) {
+			for (const [offset, pa] of backing.present) {
+				const start = offset > skip ? offset : skip;
+				const end = offset + PAGE < skip + size ? offset + PAGE : skip + size;
+				if (start < end) yield { iova: area.first + start, pa: pa + (start - offset), size: end - start, permissions };
+			}
+		} else if (this.pinsNow) {
+			let iova = from;
+			for (const { address, size: bytes } of backing.source.extents(backing.offset + skip, size)) {
+				yield { iova, pa: address, size: bytes, permissions };
+				iova += bytes;
+			}
+		}
+	}
+
+	/** Runs of [first, last] as addresses of the space whose table on a unit is `base`: this one, or one above. @throws CoreError Unsupported */
+	private *resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
+		const own = this.tables.get(iommu)?.table === base;
+		if (!own && !(this.parent instanceof Space)) throw new CoreError("Unsupported", "it does not lie in the space of the second stage", { operation: "attach", object: this.name });
+		for (const area of this.areas.overlapping(first, last)) {
+			const { permissions, backing } = area;
+			const from = area.first > first ? area.first : first;
+			const to = area.last < last ? area.last : last;
+			if (own) yield { iova: from, pa: from, size: to - from + 1n, permissions };
+			else if (backing.kind === "parent" && this.parent instanceof Space) {
+				const start = backing.address + (from - area.first);
+				for (const run of this.parent.resolveIn(iommu, base, start, start + (to - from))) {
+					const both = { read: permissions.read && run.permissions.read, write: permissions.write && run.permissions.write };
+					if (both.read || both.write) yield { ...run, iova: from + (run.iova - start), permissions: both };
+				}
+			}
+		}
+	}
+
+	locate(address: bigint): Location | undefined {
+		const area = this.areas.at(address);
+		if (area === undefined) return undefined;
+		const { backing } = area;
+		const skip = address - area.first;
+		if (backing.kind === "device") return { physical: backing.physical + skip };
+		if (backing.kind === "memory") {
+			const { source, offset } = backing;
+			return { memory: { source, owner: source.owner, address: source.address + offset + skip } };
+		}
+		const above = this.parent?.locate(backing.address + skip);
+		if (above === undefined) return { parent: backing.address + skip };
+		return { ...above, parent: backing.address + skip };
+	}
+
+	/** Permissions of an address along its path; undefined when nothing is there. */
+	permissionsAt(address: bigint): Permissions | undefined {
+		return this.areas.at(address)?.permissions;
+	}
+
+	parentChanged(first: bigint, last: bigint, gone: boolean): void {
+		for (const area of [...this.areas]) {
+			if (area.backing.kind !== "parent") continue;
+			const base = area.backing.address;
+			const end = base + (area.last - area.first);
+			if (base > last || end < first) continue;
+			const from = area.first + ((first > base ? first : base) - base);
+			const to = area.first + ((last < end ? last : end) - base);
+			if (gone) for (const listener of [...this.accesses]) listener(from, to);
+			this.refill(from, to, gone);
+		}
+	}
+
+	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
+		const { reserved, addressBits } = iommu.capabilities;
+		const last = (1n << BigInt(addressBits)) - 1n;
+		for (const range of [...this.areas, ...(this.windowList ?? [])]) {
+			if (range.last > last) throw new CoreError("Invalid", `${this.name} is used beyond the ${addressBits} bits of ${iommu.name}`, { operation, object, first: range.first, last: range.last });
+		}
+		for (const range of reserved) {
+			if (this.areas.overlapping(range.first, range.last).length > 0) {
+				throw new CoreError("Conflict", `${this.name} uses what ${iommu.name} has reserved`, { operation, object, first: range.first, last: range.last });
+			}
+		}
+		for (const { pageSize } of this.windowList ?? []) {
+			if ((iommu.capabilities.pageSizes & -pageSize & ((pageSize << 1n) - 1n)) === 0n && (iommu.capabilities.pageSizes & (2n * pageSize - 1n)) === 0n) {
+				throw new CoreError("Invalid", `${iommu.name} has no pages that fit 0x${pageSize.toString(16)}`, { operation, object });
+			}
+		}
+	}
+
+	// ---- page requests
+
+	faultIn(address: bigint, write: boolean): boolean {
+		const area = this.areas.at(address);
+		if (area === undefined || (write ? !area.permissions.write : !area.permissions.read)) return false;
+		const page = address & ~(PAGE - 1n);
+		const { backing } = area;
+		if (backing.kind === "parent") return this.parent?.faultIn(backing.address + (address - area.first), write) ?? false;
+		if (backing.kind !== "memory" || backing.present === undefined) return false;
+		const offset = page - area.first;
+		if (backing.present.has(offset)) return false;
+		const { owner } = backing.source;
+		const extents = owner.pin(backing.source.address + backing.offset + offset, PAGE, area.permissions.write);
+		// not kept pinned: the space forgets the page when the process drops it
+		owner.unpin(extents);
+		backing.present.set(offset, extents[0].address);
+		this.refill(page, page + PAGE - 1n, false);
+		return true;
+	}
+
+	/** Forget pages that the process drops. */
+	private watch(area: Area): void {
+		const { backing } = area;
+		if (backing.kind !== "memory") return;
+		const owner = backing.source.owner as { onUnmap?: (listener: AccessListener) => () => void };
+		const base = backing.source.address + backing.offset;
+		const stop = owner.onUnmap?.((first, last) => {
+			if (this.areas.at(area.first) !== area) {
+				stop?.();
+				return;
+			}
+			for (const offset of [...(backing.present?.keys() ?? [])]) {
+				const at = base + offset;
+				if (at < first || at > last) continue;
+				backing.present?.delete(offset);
+				this.refill(area.first + offset, area.first + offset + PAGE - 1n, true);
+			}
+		});
+		if (stop !== undefined) this.watched.add(stop);
+	}
+
+	/** Be told when mappings go, before they do. @returns a call that ends it */
+	onUnmap(listener: AccessListener): () => void {
+		this.accesses.add(listener);
+		return () => this.accesses.delete(listener);
+	}
+
+	// ---- dirty tracking
+
+	/** @throws CoreError Unsupported (a unit without), Occupied */
+	startDirty(split: boolean): void {
+		const done: IommuTable[] = [];
+		try {
+			for (const { table } of this.tables.values()) {
+				table.trackDirty(true, split);
+				done.push(table);
+			}
+		} catch (error) {
+			for (const table of done) table.trackDirty(false, false);
+			throw error;
+		}
+		this.tracking = { split };
+	}
+
+	stopDirty(): void {
+		for (const { table } of this.tables.values()) table.trackDirty(false, false);
+		this.tracking = null;
+	}
+
+	get tracksDirty(): boolean {
+		return this.tracking !== null;
+	}
+
+	/** Written parts of [first, first + size), in pages; `clear` forgets them. @throws CoreError Invalid when it was not started */
+	readDirty(first: bigint, size: bigint, clear: boolean, operation = "dirty_get"): Set<bigint> {
+		if (this.tracking === null) throw new CoreError("Invalid", "dirty tracking is off", { operation, object: this.name, first, last: first + size - 1n });
+		const pages = new Set<bigint>();
+		for (const { table } of this.tables.values()) {
+			table.readDirty(first, size, clear, (iova, bytes) => {
+				for (let at = iova; at < iova + bytes; at += PAGE) if (at >= first && at < first + size) pages.add(at);
+			});
+		}
+		return pages;
+	}
+
+	// ---- lending
 
 	/**
 	 * Lend the space to the engine for a recorded run: its one table is edited by events, caches are cleared by recorded
 	 * invalidations alone, and map, unmap, attach and detach are refused until it is returned.
-	 * @throws CoreError Busy (areas are mapped, or lent already), Unsupported (not exactly one table)
+	 * @throws CoreError Busy (areas are mapped, or lent already), Unsupported (not exactly one table of the engine)
 	 */
 	lend(): Loan {
 		this.refuseWhileLent("Space.lend");
-		if (this.areas.length > 0) throw new CoreError("Busy", "areas are mapped", { operation: "Space.lend", object: this.object });
-		if (this.tables.length !== 1) throw new CoreError("Unsupported", "one table is lent, neither none nor several", { operation: "Space.lend", object: this.object });
-		this.loan = { table: this.tables[0].pages };
+		const context = { operation: "Space.lend", object: this.name };
+		if (this.areas.length > 0) throw new CoreError("Busy", "areas are mapped", context);
+		const [held] = this.tables.values();
+		const pages = (held?.table as { pages?: PageTable } | undefined)?.pages;
+		if (this.tables.size !== 1 || pages === undefined) throw new CoreError("Unsupported", "one table of the engine is lent, neither none nor several", context);
+		this.loan = { table: pages };
 		return this.loan;
 	}
 
 	/** Take a lent space back: what it held is told, then unmapped, with every cached answer. @throws CoreError NotFound */
 	takeBack(loan: Loan): LoanReport {
-		if (this.loan !== loan) throw new CoreError("NotFound", "no such loan", { operation: "Space.takeBack", object: this.object });
+		if (this.loan !== loan) throw new CoreError("NotFound", "no such loan", { operation: "Space.takeBack", object: this.name });
 		this.loan = null;
-		const [table] = this.tables;
-		const report = { mapped: table.pages.mapped, frames: table.pages.frames };
-		table.pages.clear();
-		table.iommu.invalidate(table.domain);
+		const report = { mapped: loan.table.mapped, frames: loan.table.frames };
+		for (const { table } of this.tables.values()) table.unmap(0n, 1n << 64n);
 		return report;
 	}
+
+	protected override onFree(): void {
+		for (const area of [...this.areas]) {
+			if (this.pinsNow) this.unpin(area);
+			this.areas.remove(area);
+		}
+		for (const stop of this.watched) stop();
+	}
 }
+

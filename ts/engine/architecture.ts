@@ -10,7 +10,7 @@ import {
 	FORMAT_AMD_V1,
 	FORMAT_AMD_V2,
 } from "../../assembly/layout.ts";
-import { ARCH_VTD, FORMAT_VTD_SECOND, VTD_CAP, VTD_ECAP, VTD_HAW, VTD_ROOT, VTD_STATUS } from "../../assembly/layout.ts";
+import { ARCH_VTD, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, VTD_CAP, VTD_ECAP, VTD_HAW, VTD_ROOT, VTD_STATUS } from "../../assembly/layout.ts";
 
 /** Kinds of IOMMU unit that the engine has. */
 export type ArchitectureName = "vtd" | "amdvi";
@@ -32,14 +32,14 @@ const vtd: Architecture = {
 	code: ARCH_VTD,
 	registers: { RTADDR: VTD_ROOT, CAP: VTD_CAP, ECAP: VTD_ECAP, HAW: VTD_HAW, GSTS: VTD_STATUS },
 	defaults: {
-		// ND 64 Ki domains, SAGAW 3 to 5 levels, MGAW 57 bits, SLLPS 2M and 1G (11.4.2)
-		CAP: 6n | (0b1110n << 8n) | (56n << 16n) | (3n << 34n),
-		// QI, DT, PT, SC (11.4.3)
-		ECAP: 2n | 4n | 64n | 128n,
+		// ND 64 Ki domains, SAGAW 3 to 5 levels, MGAW 57 bits, SLLPS 2M and 1G, FS1GP, FS5LP (11.4.2)
+		CAP: 6n | (0b1110n << 8n) | (56n << 16n) | (3n << 34n) | (1n << 56n) | (1n << 60n),
+		// QI, DT, PT, SC; NEST, ERS, SRS, EAFS, PSS 20 bits, PASID, SMTS, SSADS, SSTS, FSTS (11.4.3)
+		ECAP: 2n | 4n | 64n | 128n | (1n << 26n) | (1n << 30n) | (1n << 31n) | (1n << 34n) | (19n << 35n) | (1n << 40n) | (1n << 43n) | (7n << 45n),
 		HAW: 52n,
 		GSTS: 1n << 31n,
 	},
-	formats: { "vtd-second": FORMAT_VTD_SECOND },
+	formats: { "vtd-second": FORMAT_VTD_SECOND, "vtd-first": FORMAT_VTD_FIRST },
 };
 
 const amdvi: Architecture = {

@@ -17,6 +17,10 @@ import {
 	EDIT_NO_FRAME,
 	EDIT_OK,
 	FAULT_SLOT_BYTES,
+	GEOMETRY_FLAGS,
+	GEOMETRY_FORMAT,
+	GEOMETRY_ROOT,
+	GEOMETRY_TOP,
 	INV_CACHE_CONTEXT,
 	INV_CACHE_IOTLB,
 	INV_CACHE_PASID,
@@ -24,6 +28,8 @@ import {
 	INV_DOMAIN,
 	INV_GLOBAL,
 	INV_PAGE,
+	INV_PASID,
+	INV_PASID_PAGE,
 	NO_PASID,
 	RESULT_ATTRIBUTES,
 	RESULT_ENTRY,
@@ -36,8 +42,11 @@ import {
 	RESULT_PERMISSIONS,
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
+	RESULT_STAGE,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
+	ROUTE_FIRST,
+	ROUTE_NESTED,
 	ROUTE_SECOND,
 	STATUS_CROSSES,
 	STATUS_INTERRUPT,
@@ -50,7 +59,8 @@ import {
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
-import type { PageTable } from "./page-table.ts";
+import { PageTable } from "./page-table.ts";
+import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
 /** `any` is legal when read or write is: for recorders that do not say. */
@@ -67,6 +77,7 @@ export interface TranslateOptions {
 }
 
 export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
+export const STAGES = ["first", "second", "tables"] as const;
 export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
 
 /** The answer to one request. */
@@ -87,6 +98,8 @@ export interface Translation {
 	attributes: number;
 	/** the architecture's fault code; 0 when none */
 	fault: number;
+	/** of a fault: whose entry decided, a stage's or the device tables' */
+	stage: "first" | "second" | "tables";
 	/** of a walk that faulted: OUTCOME_*, and the entry that decided */
 	outcome: number;
 	level: number;
@@ -121,8 +134,10 @@ export interface UnitCounters {
 export type Invalidation =
 	| { scope: "global"; caches?: CacheName[] }
 	| { scope: "domain"; domain: number; caches?: CacheName[] }
-	/** 4 KiB << mask bytes at an address aligned to them */
-	| { scope: "page"; domain: number; address: bigint; mask?: number }
+	/** of one PASID, where answers are kept by PASID: first stages and nested ones */
+	| { scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] }
+	/** 4 KiB << mask bytes at an address aligned to them, of the second stage or of a PASID's */
+	| { scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number }
 	/** the requester's cached device entry and PASIDs */
 	| { scope: "device"; rid: number };
 export type CacheName = "iotlb" | "context" | "pasid";
@@ -133,8 +148,22 @@ const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0,
 const low = (value: bigint) => Number(value & 0xffffffffn);
 const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
 
+/** A first-stage table that somebody else keeps, a guest say: where its root is, as the stage below it sees that. */
+export interface ForeignTable {
+	format: TableFormatName;
+	root: bigint;
+	levels: number;
+}
+
 /** What `Unit.setRoute` installs for a requester. */
-export type RouteConfig = { type: "blocked" } | { type: "bypass"; domain: number } | { type: "second-stage"; domain: number; table: PageTable };
+export type RouteConfig = { /** of one PASID instead of requests without */ pasid?: number } & (
+	| { type: "blocked" }
+	| { type: "bypass"; domain: number }
+	| { type: "first-stage"; domain: number; table: PageTable | ForeignTable }
+	| { type: "second-stage"; domain: number; table: PageTable }
+	/** `first` lies where `second` maps its root */
+	| { type: "nested"; domain: number; first: PageTable | ForeignTable; second: PageTable }
+);
 
 /** One IOMMU unit of an engine. */
 export class Unit {
@@ -208,6 +237,7 @@ export class Unit {
 			references: reached ? view.getUint32(at + RESULT_REFERENCES, true) : 0,
 			attributes: ok ? view.getUint32(at + RESULT_ATTRIBUTES, true) : 0,
 			fault: reached ? view.getUint32(at + RESULT_FAULT, true) : 0,
+			stage: ok || !reached ? "tables" : STAGES[view.getUint32(at + RESULT_STAGE, true)],
 			outcome: ok || !reached ? 0 : view.getUint32(at + RESULT_OUTCOME, true),
 			level: ok || !reached ? 0 : view.getUint32(at + RESULT_LEVEL, true),
 			entry: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY, true),
@@ -251,17 +281,34 @@ export class Unit {
 		return this.exports.batch(this.context, this.record, offset, capacity, count);
 	}
 
-	/** Write the device-table words of a requester's route. Cached entries stay until invalidated. @throws EngineError OutOfFrames */
+	/** Address of a geometry: a table's own, or one made for the call where translations leave their result. */
+	private geometry(table: PageTable | ForeignTable): number {
+		if (table instanceof PageTable) return table.record;
+		const view = this.views.data();
+		const format = TABLE_FORMATS[table.format];
+		view.setBigUint64(this.result + GEOMETRY_ROOT, table.root, true);
+		view.setUint32(this.result + GEOMETRY_FORMAT, format.code, true);
+		view.setUint32(this.result + GEOMETRY_TOP, table.levels - 1, true);
+		view.setUint32(this.result + GEOMETRY_FLAGS, format.flags, true);
+		return this.result;
+	}
+
+	/**
+	 * Write the device-table words of a requester's route, or of the route of one of its PASIDs. Cached entries stay until
+	 * invalidated. VT-d: first stages, nested routes and PASIDs want scalable mode (RTADDR 11:10 = 01b).
+	 * @throws EngineError OutOfFrames, Unsupported when the unit (its mode, its capabilities) has no such route
+	 */
 	setRoute(rid: number, route: RouteConfig): void {
-		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND };
+		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND, "first-stage": ROUTE_FIRST, nested: ROUTE_NESTED };
 		const domain = route.type === "blocked" ? 0 : route.domain;
-		const table = route.type === "second-stage" ? route.table.record : 0;
-		const code = this.exports.setRoute(this.context, this.record, rid, types[route.type], domain, table);
+		const first = route.type === "first-stage" ? this.geometry(route.table) : route.type === "nested" ? this.geometry(route.first) : 0;
+		const second = route.type === "second-stage" ? route.table.record : route.type === "nested" ? route.second.record : 0;
+		const code = this.exports.setRoute(this.context, this.record, rid, route.pasid ?? NO_PASID, types[route.type], domain, first, second);
 		if (code === EDIT_OK) return;
 		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
 			operation: "Unit.setRoute",
-			object: `unit ${this.index}, rid 0x${rid.toString(16)}`,
-			knob: "tables.frames",
+			object: `unit ${this.index}, rid 0x${rid.toString(16)}${route.pasid === undefined ? "" : `, pasid ${route.pasid}`}`,
+			...(code === EDIT_NO_FRAME ? { knob: "tables.frames" } : {}),
 		});
 	}
 
@@ -270,12 +317,13 @@ export class Unit {
 		const mask = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
 		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
 		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
+		else if (request.scope === "pasid") this.exports.invalidate(this.record, mask(request.caches), INV_PASID, request.domain, request.pasid, 0, 0, 0, 0, 0);
 		else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
 		else {
 			const size = 4096n << BigInt(request.mask ?? 0);
 			const first = request.address & ~(size - 1n);
 			const last = first + size - 1n;
-			this.exports.invalidate(this.record, INV_CACHE_IOTLB, INV_PAGE, request.domain, 0, 0, low(first), high(first), low(last), high(last));
+			this.exports.invalidate(this.record, INV_CACHE_IOTLB, request.pasid === undefined ? INV_PAGE : INV_PASID_PAGE, request.domain, request.pasid ?? 0, 0, low(first), high(first), low(last), high(last));
 		}
 	}
 

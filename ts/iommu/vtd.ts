@@ -1,67 +1,105 @@
-import { CoreError, type Domain, type IommuDriver, type TableAttributes } from "../core/index.ts";
-import { refused } from "../core/table.ts";
-import type { Engine, Unit } from "../engine/index.ts";
+import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
+import type { PageTable } from "../engine/index.ts";
+import { EngineIommu, tableOf, type UnitSetting } from "./engine-iommu.ts";
+import type { EngineTable, PartRole } from "./engine-table.ts";
+import { TagPool } from "./tags.ts";
 
-const MOST_DOMAINS = 65536;
+/** DID of pass-through; 0 is left alone (6.2.2.1) */
+const HOST_DOMAIN = 65535;
+/** RTADDR_REG.TTM 01b: scalable mode (11.4.5) */
+const SCALABLE = 1n << 10n;
 
-/** Intel VT-d in legacy mode: second-stage tables, domain ids (DID 0 is left alone, 6.2.2.1), root and context entries. */
-export class VtdIommu implements IommuDriver {
-	readonly kind = "vtd";
-	private readonly used = new Set<number>();
-	private next = 1;
+/** Root-table address register of a unit in scalable mode. */
+export const vtdRegisters = { RTADDR: SCALABLE };
 
-	constructor(
-		private readonly engine: Engine,
-		private readonly unit: Unit,
-	) {}
+/**
+ * Intel VT-d: second-stage tables for every space, by RID and by PASID; users' tables nested over them. In legacy mode
+ * (replay of recorded guests) routes by RID alone.
+ */
+export class VtdIommu extends EngineIommu {
+	private readonly domains = new TagPool("domain id", 1, HOST_DOMAIN - 1);
+	private readonly scalable: boolean;
 
-	private takeDomain(wanted: number | undefined): number {
-		const context = { operation: "createDomain", object: `unit ${this.unit.index}` };
-		if (wanted !== undefined) {
-			if (!Number.isInteger(wanted) || wanted < 0 || wanted >= MOST_DOMAINS) throw new CoreError("Unsupported", `no domain id ${wanted}`, context);
-			if (this.used.has(wanted)) throw new CoreError("Occupied", `domain id ${wanted} is taken`, context);
-			return wanted;
+	constructor(setting: UnitSetting) {
+		super(setting);
+		this.scalable = (setting.unit.readRegister("RTADDR") & (3n << 10n)) === SCALABLE;
+	}
+
+	protected takeTag({ domain }: TableAttributes): number {
+		return this.domains.take(domain);
+	}
+
+	protected giveTag(tag: number): void {
+		this.domains.give(tag);
+	}
+
+	protected takeUserTag(): number {
+		return this.domains.take();
+	}
+
+	protected giveUserTag(tag: number): void {
+		this.domains.give(tag);
+	}
+
+	protected makePages(_role: PartRole, { levels }: TableAttributes): PageTable {
+		const bits = this.capabilities.addressBits;
+		const wanted = levels ?? Math.min(5, Math.max(3, Math.ceil((bits - 12) / 9)));
+		const inputBits = levels === undefined && bits < 12 + 9 * wanted ? { inputBits: bits } : {};
+		return this.engine.createTable({ format: "vtd-second", levels: wanted, ...inputBits, accessedDirty: this.scalable && this.capabilities.dirty });
+	}
+
+	private set(rid: number, pasid: number | null, target: Target | undefined): void {
+		const tagged = pasid === null ? {} : { pasid };
+		if (target === undefined) this.unit.setRoute(rid, { ...tagged, type: "blocked" });
+		else if (target.kind === "host") this.unit.setRoute(rid, { ...tagged, type: "bypass", domain: HOST_DOMAIN });
+		else if (target.kind === "user") {
+			const { user, parent } = target;
+			const domain = this.users.of(user);
+			const levels = user.width > 48 ? 5 : 4;
+			this.unit.setRoute(rid, { ...tagged, type: "nested", domain, first: { format: "vtd-first", root: user.root, levels }, second: (parent as EngineTable).part("second") });
+		} else {
+			const table = tableOf(target, this.name);
+			this.unit.setRoute(rid, { ...tagged, type: "second-stage", domain: table.id, table: table.part("second") });
 		}
-		if (this.used.size >= MOST_DOMAINS - 1) throw new CoreError("NoSpace", "every domain id is taken", context);
-		while (this.used.has(this.next)) this.next = this.next + 1 < MOST_DOMAINS ? this.next + 1 : 1;
-		return this.next;
 	}
 
-	createDomain({ levels = 4, domain }: TableAttributes): Domain {
-		const id = this.takeDomain(domain);
-		try {
-			const table = this.engine.createTable({ format: "vtd-second", levels });
-			this.used.add(id);
-			return { table, id };
-		} catch (error) {
-			throw refused(error, "createDomain", `unit ${this.unit.index}`);
-		}
+	protected write(rid: number, old: RequesterState, next: RequesterState): void {
+		for (const pasid of old.pasids.keys()) if (!next.pasids.has(pasid)) this.set(rid, pasid, undefined);
+		// what did not change is left alone
+		if (old.untagged !== next.untagged) this.set(rid, null, next.untagged);
+		for (const [pasid, target] of next.pasids) this.set(rid, pasid, target);
 	}
 
-	destroyDomain({ table, id }: Domain): void {
-		table.dispose();
-		this.used.delete(id);
+	protected dropUser(user: UserTable): void {
+		this.unit.invalidate({ scope: "domain", domain: this.users.of(user), caches: ["iotlb"] });
 	}
 
-	route(rid: number, { table, id }: Domain): void {
-		// setRoute writes the entry not-present first, and what was cached of it goes before the device may use it
-		this.unit.setRoute(rid, { type: "second-stage", domain: id, table });
-		this.unit.invalidate({ scope: "device", rid });
-	}
-
-	block(rid: number): void {
-		this.unit.setRoute(rid, { type: "blocked" });
-		this.unit.invalidate({ scope: "device", rid });
-	}
-
-	invalidate({ id }: Domain, first?: bigint, last?: bigint): void {
-		if (first === undefined || last === undefined) {
-			this.unit.invalidate({ scope: "domain", domain: id, caches: ["iotlb"] });
-			return;
-		}
-		// the smallest aligned power of two that covers the range (6.5.2.3, address mask)
+	/** Drop a range of a domain: the smallest aligned power of two that covers it (6.5.2.3, address mask). */
+	private dropRange(domain: number, iova: bigint, size: bigint): void {
+		const last = iova + size - 1n;
 		let mask = 0;
-		while (first >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
-		this.unit.invalidate({ scope: "page", domain: id, address: first, mask });
+		while (iova >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
+		if (mask >= 52) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
+		else this.unit.invalidate({ scope: "page", domain, address: iova, mask });
+	}
+
+	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
+		this.dropRange(table.id, iova, size);
+		// nested answers went through it at addresses that are not known here
+		for (const [, { untagged, pasids }] of this.allStates) {
+			for (const target of [untagged, ...pasids.values()]) {
+				if (target?.kind !== "user" || target.parent !== table) continue;
+				this.dropUser(target.user);
+			}
+		}
+	}
+
+	protected dropRoute(rid: number, pasid: number | null | "all", caches: CacheSelection, _range?: AddressRange): void {
+		const { untagged, pasids } = this.stateOf(rid);
+		const targets = pasid === "all" ? [untagged, ...pasids.values()] : [pasid === null ? untagged : pasids.get(pasid)];
+		for (const target of targets) {
+			const domain = target?.kind === "user" ? this.users.of(target.user) : target?.kind === "table" ? (target.table as EngineTable).id : undefined;
+			if (domain !== undefined && caches.iotlb) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
+		}
 	}
 }

@@ -12,6 +12,7 @@ export const conformanceCommand = new Command("conformance")
 	.argument("<files...>", "vector files, plain or .gz")
 	.option("--max-failures <n>", "failures that are printed", whole, 20)
 	.option("--only <id>", "only this id (CASE or CASE#INDEX), or a prefix with *; repeatable", collect, [])
-	.action(async (files: string[], flags: { maxFailures: number; only: string[] }) => {
+	.option("--uncached", "units without caches")
+	.action(async (files: string[], flags: { maxFailures: number; only: string[]; uncached?: boolean }) => {
 		process.exitCode = await runConformance(files, { ...flags, stdout: process.stdout, stderr: process.stderr });
 	});

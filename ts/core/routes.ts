@@ -1,0 +1,330 @@
+import type { AddressSpace, BindingMode } from "./address-space.ts";
+import { Attachment } from "./attachment.ts";
+import type { Device } from "./device.ts";
+import type { AttachRequest, RouteOperations } from "./device-driver.ts";
+import { CoreError } from "./errors.ts";
+import { applyAll, type Layer, type Requester, type Slot } from "./slot.ts";
+import { Space } from "./space.ts";
+import { PasidTableSpace } from "./user-space.ts";
+
+interface GlobalPasid {
+	pasid: number;
+	space: AddressSpace;
+	vpasid: number;
+	uses: number;
+}
+
+/** May refuse that a route ends. @throws CoreError */
+export type DetachGuard = (attachment: Attachment) => void;
+
+/** Every route of a machine: which device leads where, and which PASIDs are taken. */
+export class Routes implements RouteOperations {
+	private readonly byDevice = new Map<Device, Attachment[]>();
+	/** PASIDs that drivers keep for their devices, by requester */
+	private readonly kept = new Map<Requester, Set<number>>();
+	private readonly globals: GlobalPasid[] = [];
+	/** asked before a route ends, told after */
+	readonly guards = new Set<DetachGuard>();
+	readonly closings = new Set<(attachment: Attachment) => void>();
+
+	attachmentsOf(device: Device): readonly Attachment[] {
+		return this.byDevice.get(device) ?? [];
+	}
+
+	/** The attachment of a device to a space under the user's number. */
+	find(device: Device, space: AddressSpace, vpasid: number | null, queue: string | null): Attachment | undefined {
+		return this.attachmentsOf(device).find((a) => a.space === space && a.vpasid === vpasid && (a.options.queue ?? null) === queue);
+	}
+
+	// ---- checks that every route has to pass
+
+	private refuse(device: Device, space: AddressSpace, request: AttachRequest, mode: BindingMode): void {
+		const context = { operation: "attach", object: `device ${device.name}` };
+		const { vpasid, queue } = request;
+		if (space.kind === "memory") throw new CoreError("Invalid", `${space.name} only keeps memory`, context);
+		if (this.find(device, space, vpasid ?? null, queue ?? null) !== undefined) throw new CoreError("Invalid", `it is attached to ${space.name} already`, context);
+		if (request.mode !== undefined && request.mode !== mode) throw new CoreError("Unsupported", `its driver routes it as ${mode}, not ${request.mode}`, context);
+		const { policy } = space;
+		const others = [...device.group.members].filter((member) => member !== device);
+		if (!policy.mixedModes) {
+			for (const member of others) {
+				const other = this.attachmentsOf(member).find((a) => a.mode !== mode);
+				if (other !== undefined) throw new CoreError("Invalid", `${member.name} of group ${device.group.name} is attached as ${other.mode}, this would be ${mode}`, context);
+			}
+		}
+		if (mode === "sw") return;
+		const { iommu, capabilities } = device;
+		if (vpasid !== undefined) {
+			if (!capabilities.pasid) throw new CoreError("Unsupported", "it has no PASIDs", context);
+			if (!Number.isInteger(vpasid) || vpasid < 0 || vpasid >= 2 ** iommu.capabilities.pasidBits) throw new CoreError("Invalid", `vPASID ${vpasid} is beyond ${iommu.capabilities.pasidBits} bits`, context);
+			if (policy.pasidNeedsSingleton && others.length > 0) throw new CoreError("Unsupported", `group ${device.group.name} has other members`, context);
+		}
+		if (space instanceof PasidTableSpace) {
+			if (!capabilities.pasid || !capabilities.delegated) throw new CoreError("Unsupported", "its PASID table cannot be the guest's", context);
+		}
+		for (let at: AddressSpace | null = space; at !== null; at = at.parent) {
+			if (at.iopf && !capabilities.pri) throw new CoreError("Unsupported", `${at.name} wants page requests, which it cannot make`, context);
+		}
+		if (space.depth > iommu.capabilities.maxDepth) throw new CoreError("Unsupported", `${space.depth} levels, ${iommu.name} takes ${iommu.capabilities.maxDepth}`, context);
+		if (policy.parentFirst && space.parent !== null && space.parent.kind !== "memory" && !this.attachmentsOf(device).some((a) => a.space === space.parent)) {
+			throw new CoreError("Invalid", `it is not attached to the parent ${space.parent.name}`, context);
+		}
+		space.refuseSnoop(iommu, "attach", context.object);
+		space.refuseUnit(iommu, "attach", context.object);
+	}
+
+	/** Put a space into a slot for a device. @throws CoreError, nothing changed */
+	private install(device: Device, space: AddressSpace, request: AttachRequest, mode: BindingMode, slot: Slot | null, holds: boolean): Attachment {
+		const { vpasid, queue, noSnoopUnused } = request;
+		const attachment = new Attachment(device, space, mode, slot, {
+			...(vpasid === undefined ? {} : { vpasid }),
+			...(queue === undefined ? {} : { queue }),
+			...(noSnoopUnused === undefined ? {} : { noSnoopUnused }),
+		});
+		attachment.holds = holds;
+		if (holds) space.hold();
+		if (mode !== "sw") space.decideSnoop(device.iommu);
+		space.attachments.add(attachment);
+		try {
+			if (slot !== null) this.push(slot, attachment);
+		} catch (error) {
+			space.attachments.delete(attachment);
+			if (mode !== "sw") space.reopenSnoop();
+			if (holds) space.unhold();
+			throw error;
+		}
+		const list = this.byDevice.get(device);
+		if (list === undefined) this.byDevice.set(device, [attachment]);
+		else list.push(attachment);
+		return attachment;
+	}
+
+	private push(slot: Slot, attachment: Attachment): void {
+		const joined = slot.layers.find(({ space }) => space === attachment.space);
+		if (joined !== undefined) {
+			joined.users.add(attachment);
+			return;
+		}
+		const layer: Layer = { space: attachment.space, users: new Set([attachment]) };
+		slot.layers.push(layer);
+		const { pasid } = slot;
+		if (pasid !== null) slot.requesters[0].pasids.set(pasid, slot);
+		applyAll(slot.requesters, () => {
+			slot.layers.pop();
+			if (pasid !== null && slot.empty) slot.requesters[0].pasids.delete(pasid);
+		});
+	}
+
+	/** @throws CoreError Busy unless the slot is empty, holds the space, or holds its parent for this device alone */
+	private refuseSlot(device: Device, space: AddressSpace, slot: Slot, windowed: boolean): void {
+		const { top } = slot;
+		if (top === undefined || top.space === space) return;
+		const context = { operation: "attach", object: `device ${device.name}` };
+		const where = slot.pasid === null ? `group ${device.group.name}` : `PASID ${slot.pasid}`;
+		if (windowed && slot.isWindowed && space instanceof Space) {
+			for (const { first, last } of space.windows ?? []) slot.refuseWindow(space, { first, last }, "attach");
+			return;
+		}
+		const alone = slot.layers.every(({ users }) => [...users].every((user) => (user as Attachment).device === device));
+		if (!windowed && alone && space.isBelow(top.space)) return;
+		throw new CoreError("Busy", `${where} is routed into ${top.space.name}`, context);
+	}
+
+	// ---- the ways of routing
+
+	attachRid(device: Device, space: AddressSpace, request: AttachRequest): Attachment {
+		const windowed = space instanceof Space && space.windows !== null && space.policy.addressRouted;
+		const mode = space instanceof PasidTableSpace ? "pasid_table" : windowed ? "rid_window" : "rid";
+		this.refuse(device, space, request, mode);
+		const slot = device.requester.untagged;
+		this.refuseSlot(device, space, slot, windowed);
+		if (!space.policy.subGroups) {
+			for (const { requester, isPart, name } of device.group.members) {
+				const other = requester.untagged.top;
+				if (!isPart && requester.untagged !== slot && other !== undefined && other.space !== space) {
+					throw new CoreError("Busy", `${name} of group ${device.group.name} is routed into ${other.space.name}`, { operation: "attach", object: `device ${device.name}` });
+				}
+			}
+		}
+		if (mode === "pasid_table") {
+			for (const requester of slot.requesters) {
+				if (requester.pasids.size > 0) throw new CoreError("Busy", "PASIDs of its RID are routed one by one", { operation: "attach", object: `device ${device.name}` });
+			}
+		}
+		return this.install(device, space, request, mode, slot, true);
+	}
+
+	attachPasid(device: Device, space: AddressSpace, request: AttachRequest, pasid: number, mode: "rid_pasid" | "rid_pasid_global"): Attachment {
+		this.refuse(device, space, request, mode);
+		const { requester } = device;
+		const context = { operation: "attach", object: `device ${device.name}` };
+		if (space instanceof PasidTableSpace) throw new CoreError("Invalid", "a PASID table is attached to a RID", context);
+		if (requester.untagged.top?.space instanceof PasidTableSpace) {
+			if (space.policy.pasidTableTracking) return this.install(device, space, request, mode, null, false);
+			throw new CoreError("Busy", "a guest's table has all PASIDs of its RID", context);
+		}
+		const slot = requester.slotOf(pasid);
+		const alias = this.aliasSlot(device, space, request, mode);
+		if (slot.top !== undefined && slot.top.space === space) throw new CoreError("Busy", `PASID ${pasid} of its RID is routed already`, context);
+		this.refuseSlot(device, space, slot, false);
+		const attachment = this.install(device, space, request, mode, slot, true);
+		if (alias === null) return attachment;
+		try {
+			this.push(alias, attachment);
+			attachment.alias = alias;
+		} catch (error) {
+			this.close(attachment);
+			throw error;
+		}
+		return attachment;
+	}
+
+	/** The second PASID under which a function that does ENQCMD answers, where policy wants it. */
+	private aliasSlot(device: Device, space: AddressSpace, { vpasid }: AttachRequest, mode: BindingMode): Slot | null {
+		if (!space.policy.pasidAlias || mode !== "rid_pasid_global" || vpasid === undefined || device.isPart) return null;
+		const slot = device.requester.slotOf(this.globalPasid(space, vpasid, device));
+		if (!slot.empty) throw new CoreError("Busy", `PASID ${slot.pasid} of its RID is routed already`, { operation: "attach", object: `device ${device.name}` });
+		return slot;
+	}
+
+	attachSoftware(device: Device, space: AddressSpace, request: AttachRequest): Attachment {
+		this.refuse(device, space, request, "sw");
+		for (const other of this.attachmentsOf(device)) {
+			if (!space.isBelow(other.space)) throw new CoreError("Busy", `it is attached to ${other.space.name}`, { operation: "attach", object: `device ${device.name}` });
+		}
+		return this.install(device, space, request, "sw", null, !request.noAutoPin);
+	}
+
+	// ---- PASIDs
+
+	private isFree(requester: Requester, pasid: number): boolean {
+		return !requester.pasids.has(pasid) && !this.kept.get(requester)?.has(pasid) && !this.globals.some((g) => g.pasid === pasid);
+	}
+
+	/** Numbers from the middle of the space up: guests start at the bottom, global ones at the top. */
+	takePasid(device: Device, avoid: readonly number[] = []): number {
+		const { requester, iommu } = device;
+		const { pasidBits } = iommu.capabilities;
+		const half = pasidBits > 0 ? 2 ** (pasidBits - 1) : 0;
+		const kept = this.kept.get(requester) ?? new Set<number>();
+		this.kept.set(requester, kept);
+		for (let i = 0; i < 2 * half; i++) {
+			const pasid = (half + i) % (2 * half);
+			if (pasid === 0 || avoid.includes(pasid) || !this.isFree(requester, pasid)) continue;
+			kept.add(pasid);
+			return pasid;
+		}
+		throw new CoreError("Exhausted", "every PASID of its RID is taken", { operation: "attach", object: `device ${device.name}` });
+	}
+
+	/** Return a PASID that takePasid gave. */
+	givePasid(device: Device, pasid: number): void {
+		this.kept.get(device.requester)?.delete(pasid);
+	}
+
+	globalPasid(space: AddressSpace, vpasid: number, device: Device): number {
+		const known = this.globals.find((g) => g.space === space && g.vpasid === vpasid);
+		if (known !== undefined) return known.pasid;
+		const bits = device.iommu.capabilities.pasidBits;
+		for (let pasid = 2 ** bits - 1; pasid > 0; pasid--) {
+			if (pasid === vpasid || this.globals.some((g) => g.pasid === pasid) || this.isTakenAnywhere(pasid)) continue;
+			this.globals.push({ pasid, space, vpasid, uses: 0 });
+			return pasid;
+		}
+		throw new CoreError("Exhausted", "every PASID is taken somewhere", { operation: "attach", object: `device ${device.name}` });
+	}
+
+	private isTakenAnywhere(pasid: number): boolean {
+		for (const kept of this.kept.values()) if (kept.has(pasid)) return true;
+		for (const device of this.byDevice.keys()) if (device.requester.pasids.has(pasid)) return true;
+		return false;
+	}
+
+	/** Whether a PASID is one of those that mean the same on every RID. */
+	isGlobal(pasid: number): boolean {
+		return this.globals.some((g) => g.pasid === pasid);
+	}
+
+	/** Forget global PASIDs that nothing uses. */
+	private sweepGlobals(): void {
+		for (let i = this.globals.length - 1; i >= 0; i--) {
+			const { space, vpasid, pasid } = this.globals[i];
+			let used = false;
+			for (const attachment of space.attachments as Set<Attachment>) {
+				if (attachment.vpasid === vpasid && (attachment.pasid === pasid || attachment.alias?.pasid === pasid)) used = true;
+			}
+			if (!used) this.globals.splice(i, 1);
+		}
+	}
+
+	// ---- ends
+
+	/**
+	 * End a route: its slot falls back to the parent layer, or is blocked.
+	 * @throws CoreError Busy while the device is attached to a child in the same slot, or a guard refuses
+	 */
+	detach(attachment: Attachment): void {
+		const { device, slot, space } = attachment;
+		if (attachment.closed) throw new CoreError("NotFound", "it is not attached", { operation: "detach", object: `device ${device.name}` });
+		const stack = this.attachmentsOf(device).filter((other) => other !== attachment && other.slot === slot && other.vpasid === attachment.vpasid);
+		const child = stack.find((other) => other.space.isBelow(space));
+		if (child !== undefined) throw new CoreError("Busy", `it is attached to the child ${child.space.name}`, { operation: "detach", object: `device ${device.name}` });
+		if (space instanceof Space) space.refuseWhileLent("detach");
+		for (const guard of this.guards) guard(attachment);
+		this.close(attachment);
+	}
+
+	/** End every route of a device, deepest first; nothing can refuse. */
+	detachAll(device: Device): void {
+		const list = [...this.attachmentsOf(device)].sort((a, b) => b.space.depth - a.space.depth);
+		for (const attachment of list) this.close(attachment);
+	}
+
+	private pull(slot: Slot, attachment: Attachment): void {
+		const index = slot.layers.findIndex(({ users }) => users.has(attachment));
+		if (index < 0) return;
+		const layer = slot.layers[index];
+		layer.users.delete(attachment);
+		if (layer.users.size > 0) return;
+		slot.layers.splice(index, 1);
+		if (slot.pasid !== null && slot.empty) slot.requesters[0].pasids.delete(slot.pasid);
+		slot.reapply();
+	}
+
+	private close(attachment: Attachment): void {
+		const { device, slot, space, mode, alias } = attachment;
+		attachment.closed = true;
+		if (alias !== null) this.pull(alias, attachment);
+		if (slot !== null) this.pull(slot, attachment);
+		space.attachments.delete(attachment);
+		const list = this.byDevice.get(device) ?? [];
+		list.splice(list.indexOf(attachment), 1);
+		if (list.length === 0) this.byDevice.delete(device);
+		if (attachment.holds) space.unhold();
+		if (mode !== "sw") space.reopenSnoop();
+		// a part's hidden PASID stays with it; what a driver took for this route is free again
+		if (attachment.pasid !== null && (attachment.vpasid !== null || attachment.options.queue !== undefined)) this.givePasid(device, attachment.pasid);
+		this.sweepGlobals();
+		for (const closing of this.closings) closing(attachment);
+	}
+
+	/** Every attachment of `old` leads to `next` from now on: a space that changed its kind under its number. @throws CoreError */
+	replaceSpace(old: AddressSpace, next: AddressSpace): void {
+		const moved = [...(old.attachments as Set<Attachment>)];
+		const slots = new Set(moved.flatMap(({ slot, alias }) => [slot, alias]).filter((slot) => slot !== null));
+		for (const { device, mode } of moved) {
+			if (mode === "sw") throw new CoreError("Unsupported", `software device ${device.name} is attached`, { operation: "bind", object: old.name });
+			next.refuseUnit(device.iommu, "bind", next.name);
+		}
+		const swap = (from: AddressSpace, to: AddressSpace) => {
+			for (const slot of slots) for (const layer of slot.layers) if (layer.space === from) layer.space = to;
+			for (const attachment of moved) {
+				from.attachments.delete(attachment);
+				to.attachments.add(attachment);
+				attachment.space = to;
+			}
+		};
+		swap(old, next);
+		applyAll(new Set([...slots].flatMap((slot) => slot.requesters)), () => swap(next, old));
+	}
+}

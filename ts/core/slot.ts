@@ -1,0 +1,177 @@
+import type { AddressSpace, Attached } from "./address-space.ts";
+import { CoreError } from "./errors.ts";
+import type { AddressRange, IommuDriver, RequesterState, Target, UserPasidTable } from "./iommu-driver.ts";
+import { Space } from "./space.ts";
+import { PasidTableSpace } from "./user-space.ts";
+
+/** A space in a slot, and the attachments that put it there. */
+export interface Layer {
+	space: AddressSpace;
+	readonly users: Set<Attached>;
+}
+
+/**
+ * A routing slot: the untagged requests of one or more RIDs, or one PASID of a RID. Empty means blocked. It may hold a
+ * parent and its child: the deepest is installed. Windowed spaces may share it side by side.
+ */
+export class Slot {
+	readonly layers: Layer[] = [];
+
+	constructor(
+		readonly requesters: Requester[],
+		/** null: requests without PASID */
+		readonly pasid: number | null,
+	) {}
+
+	get empty(): boolean {
+		return this.layers.length === 0;
+	}
+
+	get top(): Layer | undefined {
+		return this.layers[this.layers.length - 1];
+	}
+
+	/** Windowed spaces side by side. */
+	get isWindowed(): boolean {
+		const { top } = this;
+		return top !== undefined && [...top.users].some(({ mode }) => mode === "rid_window");
+	}
+
+	/** What the hardware is given: the deepest layer, or all windowed ones. */
+	get installed(): Layer[] {
+		if (this.top === undefined) return [];
+		return this.isWindowed ? this.layers : [this.top];
+	}
+
+	/** @throws CoreError Occupied when a space beside this one has that window */
+	refuseWindow(space: AddressSpace, range: AddressRange, operation: string): void {
+		for (const other of this.layers) {
+			if (other.space === space || !(other.space instanceof Space)) continue;
+			for (const { first, last } of other.space.windows ?? []) {
+				if (first <= range.last && last >= range.first) throw new CoreError("Occupied", `${other.space.name} has a window there`, { operation, object: space.name, ...range });
+			}
+		}
+	}
+
+	/** Give the hardware what the layers say now. @throws CoreError, nothing changed */
+	reapply(): void {
+		applyAll(this.requesters);
+	}
+}
+
+/** Holds of a requester on tables: one for each target that the hardware was given. */
+type Hold = { space: AddressSpace; iommu: IommuDriver };
+
+/** A requester id as the bus shows it, with all its routes. Devices that share it share these. */
+export class Requester {
+	/** untagged requests without a route use the host's default domain */
+	host = true;
+	/** the default domain has shown since the RID was last taken from the host */
+	defaultSeen = true;
+	readonly pasids = new Map<number, Slot>();
+	/** ATS is on for its requests */
+	ats = false;
+	private untaggedSlot: Slot;
+	private holds: Hold[] = [];
+	private shown: RequesterState = { untagged: { kind: "host" }, pasids: new Map(), ats: false };
+
+	constructor(
+		readonly iommu: IommuDriver,
+		readonly segment: number,
+		readonly rid: number,
+	) {
+		this.untaggedSlot = new Slot([this], null);
+	}
+
+	get untagged(): Slot {
+		return this.untaggedSlot;
+	}
+
+	/** Share the untagged slot of a group, or have one of its own again; both must be empty. */
+	useSlot(slot: Slot | null): void {
+		const old = this.untaggedSlot;
+		old.requesters.splice(old.requesters.indexOf(this), 1);
+		this.untaggedSlot = slot ?? new Slot([], null);
+		this.untaggedSlot.requesters.push(this);
+	}
+
+	slotOf(pasid: number): Slot {
+		return this.pasids.get(pasid) ?? new Slot([this], pasid);
+	}
+
+	/** IOASIDs installed in the RID slot, and PASID slots. */
+	get installedCount(): number {
+		let count = this.untagged.installed.length;
+		for (const slot of this.pasids.values()) count += slot.installed.length;
+		return count;
+	}
+
+	/** State that the hardware was given last. */
+	get state(): RequesterState {
+		return this.shown;
+	}
+
+	private take(space: AddressSpace, holds: Hold[]): Target {
+		const target = space.acquire(this.iommu);
+		holds.push({ space, iommu: this.iommu });
+		return target;
+	}
+
+	private windows(layers: readonly Layer[], holds: Hold[]): Target {
+		const tables = layers.map(({ space }) => {
+			const target = this.take(space, holds);
+			if (target.kind !== "table" || !(space instanceof Space)) throw new CoreError("Unsupported", "only windowed spaces share a RID", { operation: "attach", object: space.name });
+			return { table: target.table, windows: space.windows ?? [] };
+		});
+		return { kind: "windows", tables };
+	}
+
+	private build(holds: Hold[]): RequesterState {
+		const pasids = new Map<number, Target>();
+		for (const [pasid, { installed }] of this.pasids) {
+			const [layer] = installed;
+			if (layer !== undefined) pasids.set(pasid, this.take(layer.space, holds));
+		}
+		const { installed, isWindowed } = this.untagged;
+		const state: RequesterState = { pasids, ats: this.ats };
+		const [layer] = installed;
+		if (isWindowed) return { ...state, untagged: this.windows(installed, holds) };
+		if (layer === undefined) return this.host ? { ...state, untagged: { kind: "host" } } : state;
+		const untagged = this.take(layer.space, holds);
+		if (!(layer.space instanceof PasidTableSpace) || untagged.kind !== "table") return { ...state, untagged };
+		const { format, address, entries } = layer.space;
+		const pasidTable: UserPasidTable = { format, address, entries, parent: untagged.table };
+		return { ...state, untagged, pasidTable };
+	}
+
+	/** Give the hardware the routes as they are now. @throws CoreError; the hardware keeps what it had */
+	apply(): void {
+		const holds: Hold[] = [];
+		try {
+			const state = this.build(holds);
+			this.iommu.configure(this.rid, state);
+			this.shown = state;
+		} catch (error) {
+			for (const { space, iommu } of holds) space.release(iommu);
+			throw error;
+		}
+		if (this.shown.untagged?.kind === "host") this.defaultSeen = true;
+		for (const { space, iommu } of this.holds) space.release(iommu);
+		this.holds = holds;
+	}
+}
+
+/** Apply several requesters, all or none; `undo` puts the slots back first. @throws CoreError */
+export function applyAll(requesters: Iterable<Requester>, undo: () => void = () => {}): void {
+	const done: Requester[] = [];
+	try {
+		for (const requester of requesters) {
+			requester.apply();
+			done.push(requester);
+		}
+	} catch (error) {
+		undo();
+		for (const requester of done) requester.apply();
+		throw error;
+	}
+}

@@ -1,0 +1,225 @@
+import type { Permissions } from "../engine/index.ts";
+import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
+import { CoreError } from "./errors.ts";
+import type { AddressRange, IommuDriver, IommuTable, TableRun, Target, UserTable } from "./iommu-driver.ts";
+
+/** One leaf of a user's table: addresses of the table's space, and of its parent. */
+export interface UserLeaf {
+	address: bigint;
+	size: bigint;
+	to: bigint;
+	permissions: Permissions;
+}
+
+/** Reads a user's table of any known format from its parent's memory: for software nesting and look-up. */
+export interface UserTableReader {
+	formats: readonly string[];
+	/** Every leaf of [first, last]; `read` gives the 8 bytes at an address of the parent, undefined where nothing is. */
+	leaves(table: UserTable, read: (address: bigint) => bigint | undefined, first: bigint, last: bigint): Iterable<UserLeaf>;
+}
+
+/** How a user's table is reached by software. */
+export interface UserAccess {
+	reader: UserTableReader;
+	/** the 8 bytes of physical memory at an address */
+	read64: (physical: bigint) => bigint;
+}
+
+interface Shadow {
+	table: IommuTable;
+	users: number;
+	/** leaves as they were taken */
+	leaves: UserLeaf[];
+}
+
+/** A space whose page table the user writes, in memory of the parent: walked by hardware over the parent's table, or shadowed by software. */
+export class UserSpace extends AddressSpace {
+	readonly kind = "user";
+	declare readonly parent: AddressSpace;
+	private readonly shadows = new Map<IommuDriver, Shadow>();
+
+	constructor(
+		parent: AddressSpace,
+		readonly table: UserTable,
+		private readonly software: UserAccess,
+		options: SpaceOptions = {},
+	) {
+		super(parent, options);
+	}
+
+	get format(): string {
+		return this.table.format;
+	}
+
+	private read(address: bigint): bigint | undefined {
+		for (const run of this.parent.resolve(address, address + 7n)) if (run.permissions.read && run.size >= 8n) return this.software.read64(run.pa);
+		return undefined;
+	}
+
+	private *leaves(first: bigint, last: bigint): Iterable<UserLeaf> {
+		yield* this.software.reader.leaves(this.table, (address) => this.read(address), first, last);
+	}
+
+	/** Physical runs behind leaves, as the parent is now. */
+	private *compose(leaves: Iterable<UserLeaf>): Iterable<TableRun> {
+		for (const leaf of leaves) {
+			for (const run of this.parent.resolve(leaf.to, leaf.to + leaf.size - 1n)) {
+				const permissions = { read: leaf.permissions.read && run.permissions.read, write: leaf.permissions.write && run.permissions.write };
+				if (permissions.read || permissions.write) yield { ...run, iova: leaf.address + (run.iova - leaf.to), permissions };
+			}
+		}
+	}
+
+	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
+		const { nesting, format } = iommu.capabilities;
+		if (nesting === "none") throw new CoreError("Unsupported", `${iommu.name} takes no user tables`, { operation, object });
+		if (nesting === "sw") return;
+		if (format !== this.format) throw new CoreError("Invalid", `${this.name} has ${this.format} tables, ${iommu.name} walks ${format}`, { operation, object });
+		this.parent.refuseUnit(iommu, operation, object);
+	}
+
+	override *unitsBindingParent(): Iterable<IommuDriver> {
+		for (const { iommu, mode } of this.attachments) if (mode !== "sw" && iommu.capabilities.nesting === "hw") yield iommu;
+	}
+
+	acquire(iommu: IommuDriver): Target {
+		if (iommu.capabilities.nesting === "hw") {
+			const target = this.parent.acquire(iommu);
+			if (target.kind === "table") return { kind: "user", user: this.table, parent: target.table };
+			this.parent.release(iommu);
+			throw new CoreError("Unsupported", "its parent is no kernel-managed table", { operation: "attach", object: this.name });
+		}
+		let shadow = this.shadows.get(iommu);
+		if (shadow === undefined) {
+			const leaves = [...this.leaves(0n, (1n << BigInt(this.table.width)) - 1n)];
+			const made: Shadow = { table: undefined as unknown as IommuTable, users: 0, leaves };
+			made.table = iommu.createTable(() => this.compose(made.leaves), { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
+			this.shadows.set(iommu, made);
+			shadow = made;
+		}
+		shadow.users++;
+		return { kind: "table", table: shadow.table };
+	}
+
+	release(iommu: IommuDriver): void {
+		const shadow = this.shadows.get(iommu);
+		if (shadow === undefined) {
+			this.parent.release(iommu);
+			return;
+		}
+		shadow.users--;
+		if (shadow.users > 0) return;
+		this.shadows.delete(iommu);
+		iommu.destroyTable(shadow.table);
+	}
+
+	/** The user says that entries changed: shadows take them anew, in whole leaves. @throws CoreError */
+	refresh(range?: AddressRange): void {
+		const all = { first: 0n, last: (1n << BigInt(this.table.width)) - 1n };
+		for (const shadow of this.shadows.values()) {
+			let { first, last } = range ?? all;
+			const touches = (leaf: UserLeaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first;
+			const widen = (leaf: UserLeaf) => {
+				if (leaf.address < first) first = leaf.address;
+				if (leaf.address + leaf.size - 1n > last) last = leaf.address + leaf.size - 1n;
+			};
+			for (const leaf of shadow.leaves) if (touches(leaf)) widen(leaf);
+			for (const leaf of this.leaves(first, last)) widen(leaf);
+			shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last)];
+			this.refill(shadow, first, last);
+		}
+	}
+
+	private refill(shadow: Shadow, first: bigint, last: bigint): void {
+		shadow.table.unmap(first, last - first + 1n);
+		for (const run of this.compose(shadow.leaves.filter((leaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first))) shadow.table.map(run);
+	}
+
+	parentChanged(first: bigint, last: bigint): void {
+		for (const shadow of this.shadows.values()) {
+			for (const leaf of shadow.leaves) if (leaf.to <= last && leaf.to + leaf.size - 1n >= first) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
+		}
+	}
+
+	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
+		for (const run of this.compose(this.leaves(first, last))) {
+			const from = run.iova > first ? run.iova : first;
+			const end = run.iova + run.size - 1n < last ? run.iova + run.size - 1n : last;
+			if (from <= end) yield { ...run, iova: from, pa: run.pa + (from - run.iova), size: end - from + 1n };
+		}
+	}
+
+	locate(address: bigint): Location | undefined {
+		for (const leaf of this.leaves(address, address)) {
+			const to = leaf.to + (address - leaf.address);
+			return { ...this.parent.locate(to), parent: to };
+		}
+		return undefined;
+	}
+
+	/** What the tables lead to in the parent may be brought in, and the pages of the tables themselves. */
+	faultIn(address: bigint, write: boolean): boolean {
+		let brought = false;
+		const read = (at: bigint) => {
+			const known = this.read(at);
+			if (known !== undefined || !this.parent.faultIn(at, false)) return known;
+			brought = true;
+			return this.read(at);
+		};
+		for (const leaf of this.software.reader.leaves(this.table, read, address, address)) {
+			if (this.parent.faultIn(leaf.to + (address - leaf.address), write)) brought = true;
+		}
+		return brought;
+	}
+}
+
+/** A guest's PASID table: it owns every PASID of the RIDs that are attached; requests without PASID use the parent. */
+export class PasidTableSpace extends AddressSpace {
+	readonly kind = "pasid-table";
+	declare readonly parent: AddressSpace;
+
+	constructor(
+		parent: AddressSpace,
+		readonly format: string,
+		/** address of the table in the parent's space */
+		readonly address: bigint,
+		readonly entries: number,
+		options: SpaceOptions = {},
+	) {
+		super(parent, options);
+	}
+
+	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
+		const { nesting, format, pasidTables } = iommu.capabilities;
+		if (nesting !== "hw" || !pasidTables) throw new CoreError("Unsupported", `${iommu.name} takes no PASID tables of the guest`, { operation, object });
+		if (format !== this.format) throw new CoreError("Invalid", `${this.name} has a ${this.format} table, ${iommu.name} walks ${format}`, { operation, object });
+		this.parent.refuseUnit(iommu, operation, object);
+	}
+
+	override *unitsBindingParent(): Iterable<IommuDriver> {
+		for (const { iommu } of this.attachments) yield iommu;
+	}
+
+	acquire(iommu: IommuDriver): Target {
+		const target = this.parent.acquire(iommu);
+		if (target.kind === "table") return target;
+		this.parent.release(iommu);
+		throw new CoreError("Unsupported", "its parent is no kernel-managed table", { operation: "attach", object: this.name });
+	}
+
+	release(iommu: IommuDriver): void {
+		this.parent.release(iommu);
+	}
+
+	parentChanged(): void {}
+	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
+		yield* this.parent.resolve(first, last);
+	}
+	locate(address: bigint): Location | undefined {
+		const above = this.parent.locate(address);
+		return above === undefined ? undefined : { ...above, parent: address };
+	}
+	faultIn(address: bigint, write: boolean): boolean {
+		return this.parent.faultIn(address, write);
+	}
+}

@@ -1,0 +1,21 @@
+import { CoreError, type DeviceDriver, type DmaOwnership } from "../core/index.ts";
+
+function keeps(name: string, ownership: DmaOwnership): DeviceDriver {
+	return {
+		name,
+		ownership,
+		pasids: () => ({ supported: false, delegated: false, cpu: false, translated: false }),
+		attach(device) {
+			throw new CoreError("Unsupported", `its driver ${name} gives nothing to users`, { operation: "attach", object: `device ${device.name}` });
+		},
+	};
+}
+
+/** A host driver that makes DMA. */
+export const kernel = keeps("kernel", "kernel");
+/** A driver that makes no DMA (pci-stub). */
+export const stub = keeps("stub", "none");
+/** PCI interconnect. */
+export const bridge = keeps("bridge", "none");
+/** No driver at all. */
+export const none = keeps("none", "none");

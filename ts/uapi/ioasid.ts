@@ -1,0 +1,587 @@
+import {
+	type AddressRange,
+	type AddressSpace,
+	type Attachment,
+	type BindingMode,
+	Context,
+	type Device,
+	type Machine,
+	needsWbinvd,
+	PAGE,
+	PageSource,
+	PasidTableSpace,
+	type Policy,
+	type Process,
+	type Snoop,
+	Space,
+	UserSpace,
+	type UserTable,
+} from "../core/index.ts";
+import { call, refuse } from "./errors.ts";
+import type { IoasidNode } from "./node.ts";
+
+export interface AttachOptions {
+	/** number by which the guest knows the route */
+	vpasid?: number;
+	queue?: string;
+	noSnoopUnused?: boolean;
+	noAutoPin?: boolean;
+	/** the caller's word that silent siblings follow (policy `implicit-flag`) */
+	implicitGroup?: boolean;
+	/** an expected mode, by its name or by an intent-named wrapper */
+	mode?: BindingMode;
+	wrapper?: "pci" | "pci_pasid" | "pci_enqcmd" | "pci_vpasid" | "sw";
+}
+
+export interface AllocOptions {
+	kind?: "kernel" | "user" | "identity" | "dummy" | "sva";
+	parent?: number;
+	userPgtable?: { format: string; addr: bigint; width?: number };
+	userPasidTable?: { format: string; addr: bigint; size: number };
+	snoop?: Snoop;
+	iopf?: boolean;
+	windows?: boolean;
+}
+
+export interface MapOptions {
+	iova?: bigint;
+	/** address in the process, or in the parent of a child */
+	vaddr: bigint;
+	size: bigint;
+	read?: boolean;
+	write?: boolean;
+}
+
+export interface InvalidateOptions {
+	/** default: every cache at the v1 door, the IOTLB at v2 */
+	cache?: "iotlb" | "devtlb" | "pasid";
+	cookie?: bigint;
+	vpasid?: number;
+	range?: { first: bigint; size: bigint };
+}
+
+export interface SpaceInfo {
+	ranges: AddressRange[];
+	addrWidth: number;
+	pageSizes: bigint;
+	nesting: "hw" | "sw" | "none";
+	snoopEnforce: boolean;
+}
+
+export interface DeviceInfo extends SpaceInfo {
+	formats: readonly string[];
+	pasidBits: number;
+	pasidTable: boolean;
+	pri: boolean;
+}
+
+export interface DoorEvent {
+	ioasid: number;
+	cookie: bigint | null;
+	addr: bigint;
+	perm: "r" | "w";
+	recoverable: boolean;
+	pasid?: number;
+	ambiguous: boolean;
+}
+
+const WRAPPERS = { pci: "rid", pci_pasid: "rid_pasid", pci_vpasid: "rid_pasid", pci_enqcmd: "rid_pasid_global", sw: "sw" } as const;
+
+/** What is left of [0, last] without the reserved ranges. */
+export function permitted(reserved: readonly AddressRange[], last: bigint): AddressRange[] {
+	const ranges: AddressRange[] = [];
+	let from = 0n;
+	for (const range of [...reserved].sort((a, b) => (a.first < b.first ? -1 : 1))) {
+		if (range.first > last) break;
+		if (range.first > from) ranges.push({ first: from, last: range.first - 1n });
+		if (range.last + 1n > from) from = range.last + 1n;
+	}
+	if (from <= last) ranges.push({ first: from, last });
+	return ranges;
+}
+
+/**
+ * What the 2021 doors share: an open file with IOASID numbers of its own, devices bound to it, and the calls that both
+ * texts have. `caller` is the process that makes the call: it names memory, and pays.
+ */
+export abstract class IoasidFile {
+	readonly context: Context;
+	protected readonly numbers = new Map<number, IoasidNode>();
+	private next = 1;
+
+	constructor(
+		readonly machine: Machine,
+		policy: Partial<Policy>,
+		name?: string,
+		isContainer = false,
+	) {
+		this.context = new Context(policy, name, isContainer);
+	}
+
+	protected get policy(): Readonly<Policy> {
+		return this.context.policy;
+	}
+
+	protected open(operation: string): void {
+		if (this.context.closed) refuse("EINVAL", `${operation}: ${this.context.name} is closed`);
+	}
+
+	// ---- numbers
+
+	/** @throws DoorError EINVAL */
+	protected node(operation: string, ioasid: number): IoasidNode {
+		this.open(operation);
+		return this.numbers.get(ioasid) ?? refuse("EINVAL", `${operation}: no ioasid ${ioasid} in ${this.context.name}`);
+	}
+
+	/** A node that takes commands: not while its group is half attached. @throws DoorError EINVAL, EDEADLK */
+	protected ready(operation: string, ioasid: number): IoasidNode {
+		const node = this.node(operation, ioasid);
+		if (this.policy.groupPolicy !== "partial") return node;
+		for (const { device, mode } of node.space.attachments as Set<Attachment>) {
+			if (mode !== "rid" && mode !== "rid_window" && mode !== "pasid_table") continue;
+			for (const member of device.group.members) {
+				if (member.isPart || this.machine.ownershipOf(member) !== "user" || this.machine.routes.attachmentsOf(member).length > 0) continue;
+				refuse("EDEADLK", `${operation}: ${member.name} of group ${device.group.name} is not attached yet: ioasid ${ioasid}`);
+			}
+		}
+		return node;
+	}
+
+	protected kernelSpace(operation: string, ioasid: number, node: IoasidNode): Space {
+		return node.space instanceof Space ? node.space : refuse("EOPNOTSUPP", `${operation}: ioasid ${ioasid} is not managed by map and unmap`);
+	}
+
+	protected add(space: AddressSpace): number {
+		space.owner = this.context;
+		this.context.spaces.add(space);
+		const number = this.next++;
+		this.numbers.set(number, { space, mirrors: [], enabled: false });
+		return number;
+	}
+
+	/** Number of a space. */
+	numberOf(space: AddressSpace): number | null {
+		for (const [number, node] of this.numbers) if (node.space === space || node.mirrors.includes(space as Space)) return number;
+		return null;
+	}
+
+	/** The space behind a number. @throws DoorError EINVAL */
+	spaceOf(ioasid: number): AddressSpace {
+		return this.node("space", ioasid).space;
+	}
+
+	protected options(name = `ioasid ${this.next}`) {
+		return { name: `${this.context.name} ${name}`, policy: this.policy };
+	}
+
+	// ---- devices
+
+	/** @throws DoorError */
+	bind(device: Device, cookie?: bigint): void {
+		this.open("bind");
+		this.refuseContained(device, "bind");
+		if (this.policy.groupPolicy === "explicit") refuse("EPERM", `bind: the whole group ${device.group.name} is bound, not one device: device ${device.name}`);
+		call(() => this.machine.bind(this.context, device, cookie ?? null), { Unsupported: "EOPNOTSUPP" });
+	}
+
+	protected refuseContained(device: Device, operation: string): void {
+		if (device.group.owner instanceof Context && device.group.owner.isContainer) refuse("ENOTTY", `${operation}: group ${device.group.name} is in a container: device ${device.name}`);
+	}
+
+	/** Bind every member that a user's driver has, in one call. @throws DoorError */
+	groupBind(members: Iterable<Device>): void {
+		this.open("group_bind");
+		const wanted = [...members].filter((member) => this.machine.driverOf(member, "group_bind").ownership === "user");
+		const done: Device[] = [];
+		try {
+			for (const device of wanted) {
+				this.refuseContained(device, "group_bind");
+				call(() => this.machine.bind(this.context, device, null));
+				done.push(device);
+			}
+		} catch (error) {
+			for (const device of done) this.machine.release(device);
+			throw error;
+		}
+	}
+
+	protected bound(operation: string, device: Device): void {
+		this.open(operation);
+		if (!this.context.devices.has(device)) refuse("EINVAL", `${operation}: it is not bound to ${this.context.name}: device ${device.name}`);
+	}
+
+	/** Attach in the way the device's driver chooses. @returns the attachment, and the physical PASID where policy shows it. @throws DoorError */
+	attach(device: Device, ioasid: number, options: AttachOptions = {}): { attachment: Attachment; ppasid?: number } {
+		const operation = "attach";
+		this.bound(operation, device);
+		const node = this.node(operation, ioasid);
+		const { vpasid, queue, noSnoopUnused, noAutoPin, wrapper } = options;
+		const mode = options.mode ?? (wrapper === undefined ? undefined : WRAPPERS[wrapper]);
+		if (this.policy.explicitEnable && node.enabled) refuse("EINVAL", `${operation}: ioasid ${ioasid} is enabled already`);
+		if (this.policy.groupPolicy === "implicit-flag" && !options.implicitGroup) {
+			for (const member of device.group.members) {
+				if (member !== device && !this.context.devices.has(member)) refuse("EPERM", `${operation}: ${member.name} of group ${device.group.name} has not joined: device ${device.name}`);
+			}
+		}
+		if (vpasid !== undefined && this.policy.pasidQuota > 0 && this.vpasidsInUse() >= this.policy.pasidQuota) {
+			refuse("ENOSPC", `${operation}: ${this.policy.pasidQuota} PASIDs are in use, which is the quota: device ${device.name}`);
+		}
+		const space = node.mirrors.length > 0 ? this.mirrorFor(device, node) : node.space;
+		const attachment = call(
+			() =>
+				this.machine.attach(device, space, {
+					...(vpasid === undefined ? {} : { vpasid }),
+					...(queue === undefined ? {} : { queue }),
+					...(mode === undefined ? {} : { mode }),
+					...(noSnoopUnused === undefined ? {} : { noSnoopUnused }),
+					...(noAutoPin === undefined ? {} : { noAutoPin }),
+				}),
+			{ Occupied: "EBUSY" },
+		);
+		const { pasid } = attachment;
+		return vpasid !== undefined && this.policy.exposePasid && pasid !== null ? { attachment, ppasid: pasid } : { attachment };
+	}
+
+	protected mirrorFor(_device: Device, node: IoasidNode): AddressSpace {
+		return node.space;
+	}
+
+	private vpasidsInUse(): number {
+		let count = 0;
+		for (const device of this.context.devices.keys()) for (const { vpasid } of this.machine.routes.attachmentsOf(device)) if (vpasid !== null) count++;
+		return count;
+	}
+
+	/** @throws DoorError EINVAL, EBUSY */
+	detach(device: Device, ioasid: number, options: { vpasid?: number; queue?: string } = {}): void {
+		this.bound("detach", device);
+		const { space } = this.node("detach", ioasid);
+		const attachment = this.machine.routes.find(device, space, options.vpasid ?? null, options.queue ?? null);
+		if (attachment === undefined) refuse("EINVAL", `detach: it is not attached to ioasid ${ioasid}: device ${device.name}`);
+		call(() => this.machine.routes.detach(attachment));
+	}
+
+	/** What a user may see of the device's PASIDs (VFIO device info). @throws DoorError EINVAL before bind */
+	vfioDeviceInfo(device: Device): { pasid: boolean; pasidDelegated: boolean; pasidCpu: boolean; pasidCpuVirt: boolean } {
+		this.bound("vfio_device_info", device);
+		const { supported, delegated, cpu, translated } = this.machine.driverOf(device, "vfio_device_info").pasids(device);
+		const hidden = this.policy.hideSecond && this.isLaterPart(device);
+		return { pasid: supported && !hidden, pasidDelegated: delegated && !hidden, pasidCpu: cpu && !hidden, pasidCpuVirt: translated && !hidden };
+	}
+
+	/** Another part of the same function was bound to this file before. */
+	private isLaterPart(device: Device): boolean {
+		for (const other of this.context.devices.keys()) {
+			if (other === device) return false;
+			if (device.parent !== null && other.parent === device.parent) return true;
+		}
+		return false;
+	}
+
+	/** Device regions are reachable only once it is bound. @throws DoorError EACCES */
+	deviceMmap(device: Device): void {
+		if (!this.machine.isBound(device)) refuse("EACCES", `mmap: it is not bound: device ${device.name}`);
+	}
+
+	// ---- spaces
+
+	/** @throws DoorError EBUSY while something is attached, or a child lives */
+	free(ioasid: number): void {
+		const node = this.node("free", ioasid);
+		call(() => node.space.free());
+		for (const mirror of node.mirrors) mirror.free();
+		this.context.spaces.delete(node.space);
+		this.numbers.delete(ioasid);
+	}
+
+	/** What all attached hardware lets it use. @throws DoorError EINVAL when none is */
+	getInfo(ioasid: number): SpaceInfo {
+		const { space } = this.ready("get_info", ioasid);
+		const units = [...new Set([...(space.attachments as Set<Attachment>)].filter(({ mode }) => mode !== "sw").map(({ iommu }) => iommu))];
+		if (units.length === 0) refuse("EINVAL", `get_info: nothing is attached to ioasid ${ioasid}`);
+		const reserved = units.flatMap(({ capabilities }) => [...capabilities.reserved]);
+		const addrWidth = Math.min(...units.map(({ capabilities }) => capabilities.addressBits));
+		const nestings = units.map(({ capabilities }) => capabilities.nesting);
+		return {
+			ranges: permitted(reserved, (1n << BigInt(addrWidth)) - 1n),
+			addrWidth,
+			pageSizes: units.reduce((mask, { capabilities }) => mask & capabilities.pageSizes, ~0n & ((1n << 64n) - 1n)),
+			nesting: nestings.includes("none") ? "none" : nestings.includes("sw") ? "sw" : "hw",
+			snoopEnforce: units.every(({ capabilities }) => capabilities.enforcesSnoop),
+		};
+	}
+
+	/** Maps from now on, attaches no more (policy `explicitEnable`). @throws DoorError EOPNOTSUPP, EINVAL */
+	enable(ioasid: number): void {
+		const node = this.ready("enable", ioasid);
+		if (!this.policy.explicitEnable) refuse("EOPNOTSUPP", "enable: not offered");
+		if (node.enabled) refuse("EINVAL", `enable: ioasid ${ioasid} is enabled already`);
+		node.enabled = true;
+	}
+
+	protected mappable(operation: string, ioasid: number): { node: IoasidNode; spaces: Space[] } {
+		const node = this.ready(operation, ioasid);
+		const space = this.kernelSpace(operation, ioasid, node);
+		if (!this.policy.mapBeforeAttach && space.kind !== "memory" && space.attachments.size === 0) refuse("EINVAL", `${operation}: nothing is attached to ioasid ${ioasid}`);
+		if (this.policy.explicitEnable && !node.enabled) refuse("EINVAL", `${operation}: ioasid ${ioasid} is not enabled`);
+		return { node, spaces: [space, ...node.mirrors] };
+	}
+
+	/** Run on each space, all or none. */
+	private onEach(spaces: Space[], act: (space: Space) => void, undo: (space: Space) => void): void {
+		const done: Space[] = [];
+		try {
+			for (const space of spaces) {
+				act(space);
+				done.push(space);
+			}
+		} catch (error) {
+			for (const space of done) undo(space);
+			throw error;
+		}
+	}
+
+	/** Map memory of the caller, or addresses of the parent. Without `iova` the kernel picks. @returns the address. @throws DoorError */
+	map(caller: Process, ioasid: number, options: MapOptions): bigint {
+		const operation = "map";
+		const { spaces } = this.mappable(operation, ioasid);
+		const { vaddr, size, read = true, write = true } = options;
+		const [space] = spaces;
+		const iova = options.iova ?? call(() => this.choose(space, size));
+		if (space.kind === "memory" && iova !== vaddr) refuse("EINVAL", `${operation}: a memory root maps addresses to themselves: ioasid ${ioasid}`);
+		if (size <= 0n || vaddr < 0n || (vaddr | size) & (PAGE - 1n)) refuse("EINVAL", `${operation}: address and size must be multiples of a page: ioasid ${ioasid}`);
+		if (!read && !write) refuse("EINVAL", `${operation}: neither read nor write: ioasid ${ioasid}`);
+		const backing = space.parent !== null ? ({ kind: "parent", address: vaddr } as const) : { kind: "memory" as const, ...this.memory(caller, vaddr, size, write) };
+		call(() =>
+			this.onEach(
+				spaces,
+				(each) => each.map(iova, size, backing, { read, write }),
+				(each) => each.unmap(iova, size),
+			),
+		);
+		return iova;
+	}
+
+	private choose(space: Space, size: bigint): bigint {
+		if (size <= 0n || size & (PAGE - 1n)) refuse("EINVAL", "map: size must be a multiple of a page");
+		return space.chooseAddress(size);
+	}
+
+	/** Pages of the caller: of what it registered, when it did. @throws DoorError EINVAL outside of registered memory */
+	private memory(caller: Process, vaddr: bigint, size: bigint, write: boolean): { source: PageSource; offset: bigint } {
+		if (this.context.registered.size === 0) return { source: new PageSource(caller, vaddr, size, write, caller), offset: 0n };
+		for (const [source, { address, size: bytes }] of this.context.registered) {
+			if (source.owner === caller && vaddr >= address && vaddr + size <= address + bytes) return { source, offset: vaddr - address };
+		}
+		return refuse("EINVAL", `map: the memory is not registered: [0x${vaddr.toString(16)}, 0x${(vaddr + size - 1n).toString(16)}]`);
+	}
+
+	/** Map a region of another device. @throws DoorError */
+	barMap(ioasid: number, iova: bigint, physical: bigint, size: bigint): void {
+		const { spaces } = this.mappable("bar_map", ioasid);
+		if (spaces[0].parent !== null || spaces[0].kind !== "kernel") refuse("EINVAL", `bar_map: only roots map device memory: ioasid ${ioasid}`);
+		if (physical & (PAGE - 1n)) refuse("EINVAL", `bar_map: the offset must be a multiple of a page: ioasid ${ioasid}`);
+		call(() =>
+			this.onEach(
+				spaces,
+				(each) => each.map(iova, size, { kind: "device", physical }, { read: true, write: true }, "bar_map"),
+				(each) => each.unmap(iova, size),
+			),
+		);
+	}
+
+	/** @returns bytes unmapped, and with `getDirty` the written pages, counted from `iova`. @throws DoorError */
+	unmap(ioasid: number, iova: bigint, size: bigint, options: { getDirty?: boolean; cut?: boolean } = {}): { size: bigint; dirty?: number[] } {
+		const { spaces } = this.mappable("unmap", ioasid);
+		const [space] = spaces;
+		let dirty: number[] | undefined;
+		if (options.getDirty) {
+			this.offersDirty("unmap");
+			const pages = call(() => space.readDirty(iova, size, false, "unmap"));
+			dirty = [...pages].map((page) => Number((page - iova) / PAGE)).sort((a, b) => a - b);
+		}
+		let bytes = 0n;
+		for (const each of spaces) bytes = call(() => each.unmap(iova, size, { ...(options.cut === undefined ? {} : { cut: options.cut }) }));
+		return dirty === undefined ? { size: bytes } : { size: bytes, dirty };
+	}
+
+	/** What an address means in the parent, and in process memory. @throws DoorError ENOENT */
+	lookup(ioasid: number, address: bigint): { parent?: bigint; hva?: bigint } {
+		const { space } = this.ready("lookup", ioasid);
+		const found = space.locate(address);
+		if (found === undefined) refuse("ENOENT", `lookup: nothing is at 0x${address.toString(16)} of ioasid ${ioasid}`);
+		return { ...(found.parent === undefined ? {} : { parent: found.parent }), ...(found.memory === undefined ? {} : { hva: found.memory.address }) };
+	}
+
+	// ---- user tables
+
+	protected userTable(format: string, root: bigint, width = 48): UserTable {
+		if (!this.machine.tableReader.formats.includes(format)) refuse("EOPNOTSUPP", `alloc: no such page-table format: ${format}`);
+		if (root < 0n || root & 0xfffn) refuse("EINVAL", "alloc: a root lies at a page");
+		return { format, root, width };
+	}
+
+	protected parentSpace(operation: string, number: number | undefined): AddressSpace | null {
+		if (number === undefined) return null;
+		const { space } = this.ready(operation, number);
+		if (space instanceof UserSpace || space instanceof PasidTableSpace) refuse("EINVAL", `${operation}: a user table has no children: ioasid ${number}`);
+		return space;
+	}
+
+	protected newUserSpace(parent: AddressSpace, table: UserTable, extra: { snoop?: Snoop; iopf?: boolean } = {}): UserSpace {
+		return new UserSpace(parent, table, this.machine.userAccess, { ...this.options(), ...extra });
+	}
+
+	protected newPasidTable(parent: AddressSpace, { format, addr, size }: { format: string; addr: bigint; size: number }, extra: { snoop?: Snoop; iopf?: boolean } = {}): PasidTableSpace {
+		if (!this.machine.tableReader.formats.includes(format)) refuse("EOPNOTSUPP", `alloc: no such PASID-table format: ${format}`);
+		if (!Number.isInteger(size) || size < 1 || size > 1 << 20) refuse("EINVAL", `alloc: a PASID table has 1 to 2^20 entries, not ${size}`);
+		if (addr < 0n || addr & 0x3fn) refuse("EINVAL", "alloc: the PASID table is not aligned");
+		return new PasidTableSpace(parent, format, addr, size, { ...this.options(), ...extra });
+	}
+
+	/** Drop cached answers. @throws DoorError EOPNOTSUPP (not a user table), EINVAL (unknown cookie or vPASID) */
+	protected drop(ioasid: number, caches: { iotlb: boolean; deviceTlb: boolean; pasid: boolean }, options: InvalidateOptions): void {
+		const operation = "invalidate";
+		const { space } = this.ready(operation, ioasid);
+		if (!(space instanceof UserSpace) && !(space instanceof PasidTableSpace)) refuse("EOPNOTSUPP", `${operation}: its tables are the kernel's: ioasid ${ioasid}`);
+		const { cookie, vpasid, range } = options;
+		const only = cookie === undefined ? undefined : (this.context.byCookie(cookie) ?? refuse("EINVAL", `${operation}: no device has cookie ${cookie}`));
+		if (range !== undefined && (range.size <= 0n || range.first < 0n)) refuse("EINVAL", `${operation}: the range is empty`);
+		const delegated = space instanceof PasidTableSpace;
+		const attachments = [...(space.attachments as Set<Attachment>)];
+		if (vpasid !== undefined && !(delegated ? vpasid < space.entries : attachments.some((a) => a.vpasid === vpasid))) refuse("EINVAL", `${operation}: no vPASID ${vpasid} of ioasid ${ioasid}`);
+		const addresses = range === undefined ? undefined : { first: range.first, last: range.first + range.size - 1n };
+		if (space instanceof UserSpace && caches.iotlb) call(() => space.refresh(addresses));
+		for (const { device, iommu, pasid, vpasid: number } of attachments) {
+			if (only !== undefined && device !== only) continue;
+			if (!delegated && vpasid !== undefined && number !== vpasid) continue;
+			for (const rid of this.ridsOf(device, pasid)) iommu.invalidate(rid, delegated ? (vpasid ?? "all") : pasid, caches, addresses);
+		}
+	}
+
+	private ridsOf(device: Device, pasid: number | null): Set<number> {
+		return pasid === null ? new Set(device.requester.untagged.requesters.map(({ rid }) => rid)) : new Set([device.rid]);
+	}
+
+	// ---- windows
+
+	/** @throws DoorError */
+	windowCreate(ioasid: number, size: bigint, pageSize: bigint, base?: bigint): bigint {
+		const node = this.ready("window_create", ioasid);
+		return call(() => this.kernelSpace("window_create", ioasid, node).createWindow(size, pageSize, base));
+	}
+
+	/** @throws DoorError */
+	windowRemove(ioasid: number, base: bigint): void {
+		const node = this.ready("window_remove", ioasid);
+		call(() => this.kernelSpace("window_remove", ioasid, node).removeWindow(base));
+	}
+
+	// ---- dirty tracking
+
+	protected offersDirty(operation: string): void {
+		if (!this.policy.dirtyTracking) refuse("EOPNOTSUPP", `${operation}: dirty tracking is not offered`);
+	}
+
+	private dirtySpace(operation: string, ioasid: number): Space {
+		this.offersDirty(operation);
+		const node = this.ready(operation, ioasid);
+		return this.kernelSpace(operation, ioasid, node);
+	}
+
+	/** @throws DoorError EOPNOTSUPP */
+	dirtyStart(ioasid: number): void {
+		const space = this.dirtySpace("dirty_start", ioasid);
+		call(() => space.startDirty(this.policy.dirtySplit));
+	}
+
+	/** @throws DoorError */
+	dirtyStop(ioasid: number): void {
+		const space = this.dirtySpace("dirty_stop", ioasid);
+		if (!space.tracksDirty) refuse("EINVAL", `dirty_stop: it was not started: ioasid ${ioasid}`);
+		space.stopDirty();
+	}
+
+	/** Written pages of a range as indices in `pageSize`, ascending; they are forgotten. @throws DoorError */
+	dirtyGet(ioasid: number, iova: bigint, size: bigint, pageSize: bigint): number[] {
+		const space = this.dirtySpace("dirty_get", ioasid);
+		if (pageSize < PAGE || pageSize & (pageSize - 1n) || size <= 0n || (iova | size) & (pageSize - 1n)) refuse("EINVAL", "dirty_get: the range must be a multiple of its pages");
+		const pages = call(() => space.readDirty(iova, size, true));
+		return [...new Set([...pages].map((page) => Number((page - iova) / pageSize)))].sort((a, b) => a - b);
+	}
+
+	// ---- memory and faults
+
+	/** Faults since the last read, oldest first. */
+	readEvents(): DoorEvent[] {
+		return this.context.events.splice(0).map(({ device, space, address, write, recoverable, pasid, ambiguous }) => ({
+			ioasid: this.numberOf(space) ?? 0,
+			cookie: this.context.devices.get(device)?.cookie ?? null,
+			addr: address,
+			perm: write ? "w" : "r",
+			recoverable,
+			...(pasid === undefined ? {} : { pasid }),
+			ambiguous,
+		}));
+	}
+
+	/** Answer a page request; of several that match, the oldest. @throws DoorError ENOENT */
+	respond(ioasid: number, address: bigint, code: "success" | "invalid", options: { cookie?: bigint; vpasid?: number } = {}): void {
+		const { space } = this.node("fault_respond", ioasid);
+		const { cookie, vpasid } = options;
+		call(
+			() =>
+				this.machine.pageRequests.respond((event) => {
+					if (event.space !== space || event.address !== address) return false;
+					if (cookie !== undefined && (this.context.devices.get(event.device)?.cookie ?? null) !== cookie) return false;
+					if (vpasid === undefined) return true;
+					return event.pasid === vpasid || this.machine.routes.find(event.device, space, vpasid, null) !== undefined;
+				}, code),
+			{ NotFound: "ENOENT" },
+		);
+	}
+
+	/** A guest's wbinvd, on the host's behalf. @throws DoorError ENXIO when nothing of this file asks for it */
+	wbinvd(): void {
+		this.open("wbinvd");
+		if (!needsWbinvd(this.machine, this.context)) refuse("ENXIO", "wbinvd: no device of this file may bypass the caches");
+	}
+
+	checkExtension(name: string): number {
+		this.open("check_extension");
+		if (name === "map_type1v2") return 1;
+		if (name === "multidev_group") return Number(this.policy.multiDeviceGroups);
+		if (name === "no_snoop") return Number(this.policy.noSnoopExt);
+		if (name === "dirty_tracking") return Number(this.policy.dirtyTracking);
+		return 0;
+	}
+
+	// ---- the end
+
+	/** Close the file. What its bound devices use lives until they are closed. */
+	close(): void {
+		if (this.context.closed) return;
+		this.context.closed = true;
+		this.settle();
+	}
+
+	/** Everything goes once the file is closed and no device needs it. */
+	settle(): void {
+		if (!this.context.closed || this.context.devices.size > 0) return;
+		const spaces = [...this.numbers.values()].flatMap(({ space, mirrors }) => [space, ...mirrors]);
+		for (const space of spaces.sort((a, b) => pathLength(b) - pathLength(a))) {
+			if (space.attachments.size === 0 && space.children.size === 0) space.free();
+		}
+		this.numbers.clear();
+		this.context.spaces.clear();
+		for (const [source, { size }] of this.context.registered) source.unpin(0n, size);
+		this.context.registered.clear();
+	}
+}
+
+function pathLength(space: AddressSpace): number {
+	return space.parent === null ? 0 : pathLength(space.parent) + 1;
+}
+
+

@@ -6,6 +6,7 @@ import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
 import { takeFault } from "./fault";
 import * as formats from "./formats";
+import * as frames from "./memory/frames";
 import { invalidate as invalidateCaches } from "./invalidate";
 import { checkGeometry } from "./format/contract";
 import { engine, forgetHit, span, storePhysical } from "./memory/physical";
@@ -106,6 +107,15 @@ export function framesUsed(context: usize): u32 {
 
 export function sparsePagesUsed(context: usize): u32 {
   return engine(context).sparseUsed;
+}
+
+/** A zeroed block of 2^order frames for tables that the host writes; all ones when there is none. */
+export function takeFrames(context: usize, order: u32): u64 {
+  return frames.allocate(engine(context), order);
+}
+
+export function giveFrames(context: usize, low: u32, high: u32, order: u32): void {
+  frames.release(engine(context), wide(low, high), order);
 }
 
 /** The n-th frame allocation from now is refused; 0 turns that off. */

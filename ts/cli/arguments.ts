@@ -1,20 +1,8 @@
 /** Values of options that several commands take. */
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
-import { EngineError, parseCacheConfig } from "../engine/index.ts";
 import { type CostTable, parseCostTable } from "../replay/latency.ts";
-import type { IotlbChoice } from "../replay/machine.ts";
 import type { WarmUp } from "../replay/warm-up.ts";
-
-export function iotlb(text: string): IotlbChoice {
-	if (text === "qemu-7.2" || text === "qemu-10") return text;
-	try {
-		return parseCacheConfig(text, "--iotlb");
-	} catch (error) {
-		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or qemu-7.2, qemu-10`);
-		throw error;
-	}
-}
 
 export const amount = (text: string): number => {
 	const n = Number(text);

@@ -354,7 +354,11 @@ export class Space extends AddressSpace {
 				if (read || write) yield { ...run, iova: from + (run.iova - base), permissions: { read, write } };
 			}
 		} else if (backing.present !== undefined) {
-			for (const [offset, pa] of backing.present) if (offset >= skip && offset < skip + size) yield { iova: area.first + offset, pa, size: PAGE, permissions };
+			for (const [offset, pa] of backing.present) {
+				const start = offset > skip ? offset : skip;
+				const end = offset + PAGE < skip + size ? offset + PAGE : skip + size;
+				if (start < end) yield { iova: area.first + start, pa: pa + (start - offset), size: end - start, permissions };
+			}
 		} else if (this.pinsNow) {
 			let iova = from;
 			for (const { address, size: bytes } of backing.source.extents(backing.offset + skip, size)) {

@@ -157,10 +157,19 @@ export class UserSpace extends AddressSpace {
 		return undefined;
 	}
 
-	/** What the tables lead to in the parent may be brought in. */
+	/** What the tables lead to in the parent may be brought in, and the pages of the tables themselves. */
 	faultIn(address: bigint, write: boolean): boolean {
-		for (const leaf of this.leaves(address, address)) return this.parent.faultIn(leaf.to + (address - leaf.address), write);
-		return false;
+		let brought = false;
+		const read = (at: bigint) => {
+			const known = this.read(at);
+			if (known !== undefined || !this.parent.faultIn(at, false)) return known;
+			brought = true;
+			return this.read(at);
+		};
+		for (const leaf of this.software.reader.leaves(this.table, read, address, address)) {
+			if (this.parent.faultIn(leaf.to + (address - leaf.address), write)) brought = true;
+		}
+		return brought;
 	}
 }
 

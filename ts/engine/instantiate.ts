@@ -15,6 +15,8 @@ export interface EngineExports extends Record<string, unknown> {
 	memoryRefusal(context: number): number;
 	memoryStore(context: number, low: number, high: number, bytes: number, valueLow: number, valueHigh: number): number;
 	framesUsed(context: number): number;
+	takeFrames(context: number, order: number): bigint;
+	giveFrames(context: number, low: number, high: number, order: number): void;
 	sparsePagesUsed(context: number): number;
 	failFrame(context: number, after: number): void;
 	openTable(context: number, table: number): number;

@@ -235,6 +235,14 @@ export class PageTable {
 		return count;
 	}
 
+	/** From now on maps use leaves of at most 2^lg2 bytes; what is mapped stays as it is. */
+	limitLeaves(lg2: number): void {
+		const smallest = this.format.leaves[0];
+		let mask = 0n;
+		for (const leaf of this.format.leaves) if (leaf === smallest || leaf <= lg2) mask |= 1n << BigInt(leaf);
+		this.views.data().setBigUint64(this.record + TABLE_LEAVES, mask, true);
+	}
+
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
 		const bits = BigInt(this.inputBits);

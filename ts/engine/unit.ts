@@ -42,6 +42,7 @@ import {
 	RESULT_PERMISSIONS,
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
+	RESULT_STAGE,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
 	ROUTE_FIRST,
@@ -76,6 +77,7 @@ export interface TranslateOptions {
 }
 
 export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
+export const STAGES = ["first", "second", "tables"] as const;
 export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
 
 /** The answer to one request. */
@@ -96,6 +98,8 @@ export interface Translation {
 	attributes: number;
 	/** the architecture's fault code; 0 when none */
 	fault: number;
+	/** of a fault: whose entry decided, a stage's or the device tables' */
+	stage: "first" | "second" | "tables";
 	/** of a walk that faulted: OUTCOME_*, and the entry that decided */
 	outcome: number;
 	level: number;
@@ -233,6 +237,7 @@ export class Unit {
 			references: reached ? view.getUint32(at + RESULT_REFERENCES, true) : 0,
 			attributes: ok ? view.getUint32(at + RESULT_ATTRIBUTES, true) : 0,
 			fault: reached ? view.getUint32(at + RESULT_FAULT, true) : 0,
+			stage: ok || !reached ? "tables" : STAGES[view.getUint32(at + RESULT_STAGE, true)],
 			outcome: ok || !reached ? 0 : view.getUint32(at + RESULT_OUTCOME, true),
 			level: ok || !reached ? 0 : view.getUint32(at + RESULT_LEVEL, true),
 			entry: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY, true),

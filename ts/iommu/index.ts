@@ -1,16 +1,17 @@
 /** Kinds of IOMMU unit as core plans against them: tables, tags and device-table words. */
 import { CoreError, type IommuCapabilities, type IommuDriver } from "../core/index.ts";
-import { type ArchitectureName, Engine, type EngineConfig, type Unit } from "../engine/index.ts";
+import { type ArchitectureName, Engine, type EngineConfig } from "../engine/index.ts";
 import { BounceIommu } from "./bounce.ts";
+import type { UnitSetting } from "./engine-iommu.ts";
 import { userFormats } from "./user-formats.ts";
-import { VtdIommu } from "./vtd.ts";
+import { VtdIommu, vtdRegisters } from "./vtd.ts";
 
 export { BounceIommu } from "./bounce.ts";
 export { userFormats } from "./user-formats.ts";
 
 /** Kinds of unit: one line for each. */
-const KINDS: Partial<Record<ArchitectureName, (engine: Engine, unit: Unit, capabilities: IommuCapabilities, name?: string) => IommuDriver>> = {
-	vtd: (engine, unit, capabilities, name) => new VtdIommu(engine, unit, capabilities, name),
+const KINDS: Partial<Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }>> = {
+	vtd: { make: (setting) => new VtdIommu(setting), registers: vtdRegisters },
 };
 
 /** What a unit can do when nobody says otherwise. */
@@ -29,9 +30,9 @@ const DEFAULTS: Omit<IommuCapabilities, "format"> = {
 /** A driver for each unit of an engine, in order. @throws CoreError Unsupported for a unit whose kind has none */
 export function driversOf(engine: Engine): IommuDriver[] {
 	return engine.units.map((unit) => {
-		const make = KINDS[unit.architecture];
-		if (make === undefined) throw new CoreError("Unsupported", `no driver for ${unit.architecture}`, { operation: "driversOf", object: `unit ${unit.index}` });
-		return make(engine, unit, { ...DEFAULTS, format: unit.architecture });
+		const kind = KINDS[unit.architecture];
+		if (kind === undefined) throw new CoreError("Unsupported", `no driver for ${unit.architecture}`, { operation: "driversOf", object: `unit ${unit.index}` });
+		return kind.make({ engine, unit, capabilities: { ...DEFAULTS, format: unit.architecture } });
 	});
 }
 
@@ -43,7 +44,18 @@ export interface UnitDescription extends Omit<IommuCapabilities, "format"> {
 
 /** Make an engine with these units, and the driver of each. @throws EngineError */
 export function createUnits(descriptions: readonly UnitDescription[], config: Omit<EngineConfig, "units">): { engine: Engine; units: IommuDriver[] } {
-	const engine = Engine.create(config);
+	const architectures = descriptions.map(({ kind }) => (kind in KINDS ? (kind as ArchitectureName) : null));
+	const engine = Engine.create({
+		...config,
+		units: architectures.flatMap((architecture) => (architecture === null ? [] : [{ architecture, registers: KINDS[architecture]?.registers ?? {} }])),
+	});
 	const memory = { reader: userFormats, read64: (physical: bigint) => engine.memory.read64(physical) };
-	return { engine, units: descriptions.map(({ name, kind, ...capabilities }) => new BounceIommu(name, { ...capabilities, format: kind }, memory)) };
+	let index = 0;
+	const units = descriptions.map(({ name, kind, ...capabilities }, i) => {
+		const architecture = architectures[i];
+		const known = architecture === null ? undefined : KINDS[architecture];
+		if (known === undefined) return new BounceIommu(name, { ...capabilities, format: kind }, memory);
+		return known.make({ engine, unit: engine.units[index++], capabilities: { ...capabilities, format: kind }, name });
+	});
+	return { engine, units };
 }

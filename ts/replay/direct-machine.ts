@@ -1,36 +1,27 @@
 /** A machine for what-ifs: tables of any format, one stage or two, routed by the engine's own words, without core. */
 import { Engine, type EventRun, type PageTable, type UnitConfig } from "../engine/index.ts";
 import { REPLAY_FORMATS, type ReplayFormat, type ReplayFormatName } from "./formats.ts";
-import { wideAt } from "./history/words.ts";
-import { Kind, type Trace } from "./trace.ts";
+import type { TraceHead } from "./head.ts";
 
 /** Leaves of a second stage, lg2 bytes. */
 export const NESTED_LEAVES = { "4K": 12, "2M": 21, "1G": 30 } as const;
 
 export interface DirectOptions {
 	format?: ReplayFormatName;
-	/** first-stage tables of VT-d over a second stage that maps guest memory to itself in leaves of this size at most */
-	nested?: keyof typeof NESTED_LEAVES;
+	/** first-stage tables of VT-d over a second stage that maps guest memory to itself */
+	nested?: {
+		/** largest leaf of the second stage */
+		leaf: keyof typeof NESTED_LEAVES;
+		/** GiB of guest memory, by number, that maps of the trace lead to */
+		gibs: readonly number[];
+	};
 }
 
-const GIB = 2 ** 30;
 /** Device tables, PASID tables, and what the second stage's upper levels take. */
 const SPARE_FRAMES = 2048;
 
-/** The GiB that maps of the trace lead to. */
-function outputGibs({ columns }: Trace): Set<number> {
-	const gibs = new Set<number>();
-	for (let row = 0; row < columns.length; row++) {
-		if (columns.kind[row] !== Kind.map) continue;
-		const first = wideAt(columns.pa, row);
-		const last = first + Math.max(1, wideAt(columns.size, row)) - 1;
-		for (let gib = Math.floor(first / GIB); gib <= Math.floor(last / GIB) && gibs.size < 4096; gib++) gibs.add(gib);
-	}
-	return gibs;
-}
-
 /** Domain of each device: the recorded one, or one that nobody has. */
-function domainsOf({ devices }: Trace): number[] {
+function domainsOf({ devices }: TraceHead): number[] {
 	const used = new Set(devices.map(({ domain }) => domain));
 	let next = 1;
 	return devices.map(({ domain }) => {
@@ -41,14 +32,14 @@ function domainsOf({ devices }: Trace): number[] {
 }
 
 /** @throws EngineError */
-export function setUpDirect(trace: Trace, { format = "vtd-second", nested }: DirectOptions, unit: Omit<UnitConfig, "architecture">, frames: number, events: number): { run: EventRun; domains: number[]; dispose(): void } {
+export function setUpDirect(trace: TraceHead, { format = "vtd-second", nested }: DirectOptions, unit: Omit<UnitConfig, "architecture">, events: number): { run: EventRun; domains: number[]; dispose(): void } {
 	const { devices } = trace;
 	const kind: ReplayFormat = REPLAY_FORMATS[nested === undefined ? format : "vtd-first"];
-	const gibs = nested === undefined ? new Set<number>() : outputGibs(trace);
-	const nestedLeaf = nested === undefined ? 30 : NESTED_LEAVES[nested];
+	const gibs = new Set(nested?.gibs ?? []);
+	const nestedLeaf = nested === undefined ? 30 : NESTED_LEAVES[nested.leaf];
 	// a table of the second stage for each GiB, and for each 2 MiB of it when leaves are the smallest
 	const perGib = nestedLeaf === 30 ? 1 : nestedLeaf === 21 ? 2 : 514;
-	const total = frames + SPARE_FRAMES + 8 * devices.length;
+	const total = trace.frames + SPARE_FRAMES + 8 * devices.length;
 	const guestFrames = nested === undefined ? 0 : Math.ceil(total / 512) + 8;
 	const engine = Engine.create({
 		units: [{ ...unit, architecture: kind.architecture, ...(kind.registers === undefined ? {} : { registers: kind.registers }) }],

@@ -1,18 +1,55 @@
 /** Why a replay and its recorder disagree: the map, unmap or invalidation behind each DMA, in words. */
 import { faultReport } from "./history.ts";
 import { eventRef, micros, rangeOf, wideAt } from "./history/words.ts";
-import { pageOf } from "./rows.ts";
-import { Kind, Scope, type Trace } from "./trace.ts";
+import type { TraceHead } from "./head.ts";
+import { pageOf, RowBuffer } from "./rows.ts";
+import { type Columns, Kind, Scope, type Trace } from "./trace.ts";
 
 /** A dma or fault row on which both sides disagree, and the output address of the replay; null when it faulted. */
 export interface Question {
+	/** counted over all chunks */
 	row: number;
+	/** 4 KiB page of its address */
+	page: number;
 	answered: { low: number; high: number } | null;
 }
 
-/** One explanation for each question, from one pass over the trace. */
-export function explainAll(trace: Trace, questions: readonly Question[]): string[] {
+/**
+ * One explanation for each question, from one more pass over the events; what bears on the pages in question is all that is
+ * kept of them.
+ */
+export async function explainAll(head: TraceHead, pieces: AsyncIterable<{ columns: Columns }>, questions: readonly Question[]): Promise<string[]> {
 	if (questions.length === 0) return [];
+	const pages = new Set(questions.map(({ page }) => page));
+	const kept = new RowBuffer();
+	const places = new Map<number, number>();
+	let next = 0;
+	let row = 0;
+	for await (const { columns } of pieces) {
+		for (let i = 0; i < columns.length; i++, row++) {
+			if (next < questions.length && questions[next].row === row) {
+				places.set(row, kept.copy(columns, i));
+				next++;
+			} else if (bears(columns, i, pages)) kept.copy(columns, i);
+		}
+	}
+	const { events: _events, frames: _frames, ...rest } = head;
+	return explain({ ...rest, columns: kept.columns }, questions.map((question) => ({ ...question, row: places.get(question.row) as number })));
+}
+
+/** A map, unmap or invalidation of one of the pages. */
+function bears(columns: Columns, row: number, pages: ReadonlySet<number>): boolean {
+	const kind = columns.kind[row];
+	if (kind !== Kind.map && kind !== Kind.unmap && kind !== Kind.invalidate) return false;
+	const size = wideAt(columns.size, row);
+	if (kind === Kind.invalidate && size === 0) return true;
+	const first = pageOf(columns.iova, row);
+	const last = first + Math.floor(((columns.iova[2 * row] & 0xfff) + size - 1) / 4096);
+	for (const page of pages) if (page >= first && page <= last) return true;
+	return false;
+}
+
+function explain(trace: Trace, questions: readonly Question[]): string[] {
 	const { stories } = faultReport(trace, { rows: new Set(questions.map(({ row }) => row)), limit: questions.length });
 	const told = new Map(stories.map((story) => [story.row, story]));
 	return questions.map(({ row, answered }) => {

@@ -13,10 +13,10 @@ export function isWarm(mark: WarmUp | undefined, row: number, time: number): boo
 	return "time" in mark ? time >= mark.time : row >= mark.events;
 }
 
-/** The first row that counts; `length` when none does. */
-export function firstWarmRow(columns: Columns, mark: WarmUp | undefined): number {
+/** The first row of a chunk that counts, its length when none does; `before` rows came ahead of it. */
+export function firstWarmRow(columns: Columns, before: number, mark: WarmUp | undefined): number {
 	if (mark === undefined) return 0;
-	if ("events" in mark) return Math.min(mark.events, columns.length);
+	if ("events" in mark) return Math.min(Math.max(0, mark.events - before), columns.length);
 	let low = 0;
 	let high = columns.length;
 	while (low < high) {

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { CurveBuilderOptions } from "../../replay/curve/builder.ts";
 import { missCurves, simulate } from "../../replay/curve/curve.ts";
 import type { CurveReport } from "../../replay/curve/types.ts";
-import { importTrace } from "../../replay/importers/import.ts";
+import { openTrace } from "../../replay/stream.ts";
 import { amount, warmUpOf, whole } from "../arguments.ts";
 import { renderDamage } from "../render.ts";
 import { powersFor, renderCurves } from "../render-curve.ts";
@@ -71,8 +71,8 @@ export const curveCommand = new Command("curve")
 	.addHelpText("after", "\nExamples:\n  ioasid curve test/traces/vtd_mixed_cut.merged.csv.gz\n  ioasid curve test/traces/vtd_mixed_cut.merged.csv.gz --sizes 64,256 --ways 4,8 --policy lru,plru\n  ioasid curve test/traces/vtd_mixed_cut.merged.csv.gz --sample-pages 256 --json")
 	.action(async (files: string[], flags: Flags) => {
 		const { device, from, to, sizes, ways } = flags;
-		const trace = await importTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
-		for (const text of renderDamage(trace.report)) console.error(text);
+		const trace = await openTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+		for (const text of renderDamage(trace.head.report)) console.error(text);
 		const mark = warmUpOf(flags);
 		const one = device === undefined ? {} : { device };
 		const sample = flags.sample !== undefined ? { sample: { rate: flags.sample } } : flags.samplePages !== undefined ? { sample: { pages: flags.samplePages } } : {};

@@ -1,23 +1,9 @@
-import cliProgress from "cli-progress";
 import { Command, Option } from "commander";
-import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
-import { amount, costs, iotlb, warmUpOf, whole } from "../arguments.ts";
+import { type ReplayOptions, replay } from "../../replay/replay.ts";
+import { amount, costs, warmUpOf, whole } from "../arguments.ts";
+import { iotlb } from "../iotlb.ts";
+import { replayBar } from "../progress.ts";
 import { renderSummary } from "../render.ts";
-
-/** A bar on a terminal, nothing elsewhere. */
-function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {
-	if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-	const bar = new cliProgress.SingleBar({ format: "{phase} {bar} {percentage}%", stream: process.stderr, clearOnComplete: true, hideCursor: true }, cliProgress.Presets.rect);
-	bar.start(1, 0, { phase: "import" });
-	return {
-		update: (p) => {
-			if (p.total === null || p.total === 0) return;
-			bar.setTotal(p.total);
-			bar.update(p.phase === "import" ? p.loaded : p.done, { phase: p.phase === "import" ? `import ${p.file}` : "replay" });
-		},
-		stop: () => bar.stop(),
-	};
-}
 
 /** Long options are named as the library's. */
 type Flags = Omit<ReplayOptions, "warmUp"> & { json?: boolean; warmUp?: number; warmUpEvents?: number };
@@ -39,7 +25,7 @@ export const replayCommand = new Command("replay")
 	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, miss, reference, first, second, tables", costs)
 	.option("--strict", "stop at the first damaged line, exit 1")
 	.action(async (files: string[], flags: Flags) => {
-		const bar = progressBar();
+		const bar = replayBar();
 		const damage: string[] = [];
 		const { json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
 		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };

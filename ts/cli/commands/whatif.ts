@@ -3,7 +3,8 @@ import { importTrace } from "../../replay/importers/import.ts";
 import type { ReplayOptions } from "../../replay/replay.ts";
 import { whatIfs } from "../../replay/whatif/index.ts";
 import { type Choice, whatIf } from "../../replay/whatif/run.ts";
-import { amount, iotlb, warmUpOf, whole } from "../arguments.ts";
+import { amount, warmUpOf, whole } from "../arguments.ts";
+import { iotlb } from "../iotlb.ts";
 import { renderDamage } from "../render.ts";
 import { renderWhatIf } from "../render-whatif.ts";
 

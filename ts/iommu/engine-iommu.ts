@@ -1,0 +1,185 @@
+import { type AddressRange, type CacheSelection, CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent, type Target, type UserTable } from "../core/index.ts";
+import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
+import { EngineTable, type PartRole, refused } from "./engine-table.ts";
+
+const NO_ROUTES: RequesterState = { pasids: new Map(), ats: false };
+
+/** What a driver is made with. */
+export interface UnitSetting {
+	engine: Engine;
+	unit: Unit;
+	capabilities: IommuCapabilities;
+	name?: string;
+}
+
+/**
+ * A unit of the engine behind core's interface: tables in the unit's formats, and device-table words in simulated memory
+ * that the hardware walks. A kind of unit says which formats, which tags and which words.
+ */
+export abstract class EngineIommu implements IommuDriver {
+	readonly name: string;
+	readonly capabilities: IommuCapabilities;
+	protected readonly engine: Engine;
+	protected readonly unit: Unit;
+	private readonly states = new Map<number, RequesterState>();
+	/** a nested route has a tag of its own, since its answers are filed under the user's addresses */
+	protected readonly users = new UserTags(
+		() => this.takeUserTag(),
+		(tag) => this.giveUserTag(tag),
+	);
+
+	constructor({ engine, unit, capabilities, name }: UnitSetting) {
+		this.engine = engine;
+		this.unit = unit;
+		this.capabilities = capabilities;
+		this.name = name ?? `unit ${unit.index}`;
+	}
+
+	/** An empty page table for a role of a space's table. @throws EngineError, CoreError */
+	protected abstract makePages(role: PartRole, attributes: TableAttributes): PageTable;
+	/** A tag for a space's table. @throws CoreError */
+	protected abstract takeTag(attributes: TableAttributes): number;
+	protected abstract giveTag(tag: number): void;
+	/** A tag for a user's table. @throws CoreError */
+	protected abstract takeUserTag(): number;
+	protected abstract giveUserTag(tag: number): void;
+	/** Write the words of all routes of a requester, from `old` to `next`. @throws EngineError, CoreError; words may be half written then */
+	protected abstract write(rid: number, old: RequesterState, next: RequesterState): void;
+	/** Drop what is cached of a space's table, in every combination. */
+	protected abstract dropTable(table: EngineTable, iova: bigint, size: bigint): void;
+	/** Drop what is cached of a user's table. */
+	protected abstract dropUser(user: UserTable): void;
+	/** Drop what is cached of one route, or with "all" of every route of the requester. */
+	protected abstract dropRoute(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void;
+
+	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
+		const tag = this.takeTag(attributes);
+		const make = (role: PartRole) => this.makePages(role, attributes);
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropTable(changed, iova, size));
+		try {
+			table.part("second");
+		} catch (error) {
+			this.giveTag(tag);
+			throw error;
+		}
+		return table;
+	}
+
+	destroyTable(table: IommuTable): void {
+		const made = table as EngineTable;
+		this.dropTable(made, 0n, 1n << 64n);
+		made.dispose();
+		this.giveTag(made.id);
+	}
+
+	/** Routes that the unit was given last. */
+	protected stateOf(rid: number): RequesterState {
+		return this.states.get(rid) ?? NO_ROUTES;
+	}
+
+	protected get allStates(): Iterable<[number, RequesterState]> {
+		return this.states;
+	}
+
+	configure(rid: number, state: RequesterState): void {
+		const old = this.stateOf(rid);
+		const held: UserTable[] = [];
+		try {
+			for (const user of usersOf(state)) {
+				this.users.hold(user);
+				held.push(user);
+			}
+			this.write(rid, old, state);
+		} catch (error) {
+			// what stood there before has its frames: it can be written again
+			this.write(rid, state, old);
+			this.unit.invalidate({ scope: "device", rid });
+			for (const user of held) this.users.drop(user);
+			throw refused(error, "attach", `${this.name}, rid 0x${rid.toString(16)}`);
+		}
+		this.unit.invalidate({ scope: "device", rid });
+		this.states.set(rid, state);
+		for (const user of usersOf(old)) {
+			this.dropUser(user);
+			this.users.drop(user);
+		}
+	}
+
+	invalidate(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void {
+		this.dropRoute(rid, pasid, caches, range);
+	}
+
+	/** Whether a walk was stopped by what an entry permits. */
+	private isPermission({ outcome }: Translation): boolean {
+		return PERMISSION_OUTCOMES.has(outcome);
+	}
+
+	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer {
+		const answer = this.unit.translate(rid, address, { access, ...(pasid === null ? {} : { pasid }) });
+		// what the caller asks about is reported nowhere
+		while (this.unit.takeFault() !== null) {}
+		if (answer.status === "translated") return { ok: true, physical: answer.pa, pageBytes: answer.pageBytes };
+		const code = answer.fault;
+		if (answer.outcome === 0 || answer.stage === "tables") return { ok: false, where: pasid === null ? "requester" : "pasid", code };
+		if (this.isPermission(answer)) return { ok: false, where: "permission", code };
+		return { ok: false, where: answer.stage === "second" && this.isNested(rid, pasid) ? "stage2" : "stage1", code };
+	}
+
+	private isNested(rid: number, pasid: number | null): boolean {
+		const { untagged, pasids, pasidTable } = this.stateOf(rid);
+		if (pasidTable !== undefined) return pasid !== null;
+		return (pasid === null ? untagged : pasids.get(pasid))?.kind === "user";
+	}
+}
+
+/** OUTCOME_NO_READ, NO_WRITE, NO_EXECUTE, NO_USER of assembly/layout.ts */
+const PERMISSION_OUTCOMES = new Set([3, 4, 5, 6]);
+
+/** Users' tables that a requester's routes lead to. */
+function* usersOf({ untagged, pasids }: RequesterState): Iterable<UserTable> {
+	for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") yield target.user;
+}
+
+/** The table of a target that has one of the unit's. @throws CoreError Unsupported */
+export function tableOf(target: Target, name: string): EngineTable {
+	if (target.kind === "table") return target.table as EngineTable;
+	throw new CoreError("Unsupported", "no such route", { operation: "attach", object: name });
+}
+
+/** Tags of users' tables, each held as long as some route leads there. */
+export class UserTags {
+	private readonly tags = new Map<UserTable, { tag: number; uses: number }>();
+
+	constructor(
+		private readonly take: () => number,
+		private readonly give: (tag: number) => void,
+	) {}
+
+	/** @throws CoreError */
+	hold(user: UserTable): number {
+		const known = this.tags.get(user);
+		if (known !== undefined) {
+			known.uses++;
+			return known.tag;
+		}
+		const tag = this.take();
+		this.tags.set(user, { tag, uses: 1 });
+		return tag;
+	}
+
+	/** The tag of a table that is held. */
+	of(user: UserTable): number {
+		const known = this.tags.get(user);
+		if (known === undefined) throw new Error("a user's table without a tag");
+		return known.tag;
+	}
+
+	drop(user: UserTable): void {
+		const known = this.tags.get(user);
+		if (known === undefined) return;
+		known.uses--;
+		if (known.uses > 0) return;
+		this.tags.delete(user);
+		this.give(known.tag);
+	}
+}

@@ -5,6 +5,7 @@ import { infoCommand } from "./commands/info.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { EngineError } from "../engine/index.ts";
 import { ReplayError } from "../replay/errors.ts";
+import { VERSION } from "../version.ts";
 
 // a reader that goes away (`| head`) is no error
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -12,7 +13,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	throw error;
 });
 
-const program = new Command("ioasid").version("0.1.0").description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
+const program = new Command("ioasid").version(VERSION).description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
 
 /** One line for each command. */
 for (const command of [replayCommand, infoCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));

@@ -12,6 +12,7 @@ import {
 import { behind, hexAt } from "./explain.ts";
 import { importTrace } from "./importers/import.ts";
 import { CHUNK, type HardwareOptions, setUpMachine } from "./machine.ts";
+import { type ReplayObserver, STRETCH } from "./observer.ts";
 import type { Progress, Source } from "./source.ts";
 import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
 import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, Verdict } from "./trace.ts";
@@ -34,6 +35,8 @@ export interface ReplayOptions extends HardwareOptions {
 	onProgress?: (progress: ReplayProgress) => void;
 	/** told of the first damaged places once the import is done */
 	onDamage?: (place: Damage) => void;
+	/** what reports and exports are gathered by */
+	observers?: readonly ReplayObserver[];
 }
 
 export type ReplayProgress = ({ phase: "import" } & Progress) | { phase: "replay"; done: number; total: number };
@@ -124,6 +127,8 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		refusedEdits: 0,
 	};
 	const explained = options.explain ?? 10;
+	const observers = options.observers ?? [];
+	const step = observers.length === 0 ? CHUNK : STRETCH;
 	let milliseconds = 0;
 	for (let first = 0; first < columns.length; first += CHUNK) {
 		options.signal?.throwIfAborted();
@@ -131,9 +136,14 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(first, first + count));
 		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(2 * first, 2 * (first + count)));
 		if (trace.stage === "first") withoutPasid(buffer, count);
-		const before = performance.now();
-		run.run(0, count, { ignoreInvalidations: options.ignoreInvalidations ?? false });
-		milliseconds += performance.now() - before;
+		const time = columns.time.subarray(first, first + count);
+		for (let from = 0; from < count; from += step) {
+			const to = Math.min(from + step, count);
+			const before = performance.now();
+			run.run(from, to, { ignoreInvalidations: options.ignoreInvalidations ?? false });
+			milliseconds += performance.now() - before;
+			for (const observer of observers) observer.observe({ run, rows: buffer, from, to, time, devices: trace.devices });
+		}
 		for (let i = 0; i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, explained);
 		options.onProgress?.({ phase: "replay", done: first + count, total: columns.length });
 		// let a browser breathe, and an abort arrive

@@ -31,15 +31,20 @@ export async function importTrace(sources: Source | readonly Source[], options: 
 	}
 	const joined = join(results);
 	report.notes.push(...joined.notes);
+	const zero = joined.columns.length === 0 ? 0 : joined.columns.time[0];
 	return {
 		architecture: joined.architecture,
 		stage: joined.stage,
 		files: results.map(({ name }) => name),
+		...(zero >= WALL_CLOCK ? { startedAt: zero } : {}),
 		devices: joined.devices,
 		columns: cut(joined.columns, options),
 		report,
 	};
 }
+
+/** A clock beyond September 2001 in microseconds is no time since boot: QEMU's stamps are the wall clock. */
+const WALL_CLOCK = 1e15;
 
 function isList(sources: Source | readonly Source[]): sources is readonly Source[] {
 	return Array.isArray(sources);

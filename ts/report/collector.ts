@@ -2,7 +2,7 @@
  * What a report shows, gathered beside the replay: one pass over the engine's columns, no object for an event, memory
  * that depends on the devices and not on the length of the run.
  */
-import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED } from "../../assembly/layout.ts";
+import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED } from "../../assembly/layout.ts";
 import type { ReplayObserver, Stretch } from "../replay/observer.ts";
 import { Access, Kind } from "../replay/trace.ts";
 import { AddressMap } from "./address-map.ts";
@@ -25,6 +25,8 @@ export interface DeviceSeries {
 
 /** Series of one replay. */
 export class Collector implements ReplayObserver {
+	/** of the unit that answered */
+	architecture = "unknown";
 	readonly windows = new Windows();
 	/** by the trace's index of the device */
 	readonly devices: DeviceSeries[] = [];
@@ -35,6 +37,7 @@ export class Collector implements ReplayObserver {
 	readonly faults = new Faults();
 
 	observe({ run, rows, from, to, time, devices }: Stretch): void {
+		this.architecture = run.unit.architecture;
 		while (this.devices.length < devices.length) this.addDevice();
 		const { kind, id, iova, size, answer, code, flags } = rows;
 		for (let row = from; row < to; row++) {
@@ -62,7 +65,7 @@ export class Collector implements ReplayObserver {
 			const pages = Math.ceil(((iova[2 * row] & 0xfff) + bytes) / 4096);
 			if (what === Kind.map) {
 				this.maps[window]++;
-				if (pages > 0) device.map?.map(page, pages, window);
+				if (pages > 0 && (answer[row] & ANSWER_REFUSED) === 0) device.map?.map(page, pages, window);
 			} else {
 				this.unmaps[window]++;
 				if (pages > 0) device.map?.unmap(page, pages, window);

@@ -7,5 +7,5 @@ export { engineModule } from "./instantiate.ts";
 export { PageTable, type PageTableConfig, type Permissions } from "./page-table.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
-export { EventRun, type RunColumns, type RunDeviceCounters } from "./run.ts";
+export { EventRun, type RequestCosts, type RunColumns, type RunDeviceCounters } from "./run.ts";
 export { type AccessKind, type CacheCounters, type Invalidation, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";

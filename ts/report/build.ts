@@ -10,7 +10,7 @@ import { ROWS } from "./address-map.ts";
 import type { Collector, DeviceSeries } from "./collector.ts";
 import { CURVE_SIZES, curveData } from "./curves.ts";
 import type { DeviceRow, ReportData } from "./data.ts";
-import { machineText, recorderText } from "./machine.ts";
+import { dateText, machineText, recorderText } from "./machine.ts";
 import { CAPACITY } from "./windows.ts";
 
 /** What a report is made of. */
@@ -48,7 +48,7 @@ export function reportData({ trace, options, summary, collector, curves = [], hi
 			trace: trace.files.join(", "),
 			machine: machineText(collector.architecture, options),
 			recorded: recorderText(trace),
-			date: trace.startedAt === undefined ? null : `${new Date(trace.startedAt / 1000).toISOString().slice(0, 19)}Z`,
+			date: dateText(trace),
 			version: VERSION,
 		},
 		facts: facts(summary, windows.length * windows.width),

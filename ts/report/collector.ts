@@ -15,7 +15,8 @@ const MAPPED_DEVICES = 64;
 
 /** Counts of one device, one for each window. */
 export interface DeviceSeries {
-	/** DMAs, faulted ones too */
+	name: string;
+	/** DMAs that were looked up in the IOTLB, faulted ones too */
 	lookups: Float64Array;
 	hits: Float64Array;
 	faults: Float64Array;
@@ -38,8 +39,8 @@ export class Collector implements ReplayObserver {
 
 	observe({ run, rows, from, to, time, devices }: Stretch): void {
 		this.architecture = run.unit.architecture;
-		while (this.devices.length < devices.length) this.addDevice();
-		const { kind, id, iova, size, answer, code, flags } = rows;
+		while (this.devices.length < devices.length) this.addDevice(devices[this.devices.length].name);
+		const { kind, id, iova, size, answer, code, flags, leaf } = rows;
 		for (let row = from; row < to; row++) {
 			const window = this.windows.at(time[row]);
 			const what = kind[row];
@@ -52,7 +53,8 @@ export class Collector implements ReplayObserver {
 			const page = iova[2 * row + 1] * 0x10_0000 + (iova[2 * row] >>> 12);
 			if (what === Kind.dma || what === Kind.fault) {
 				const said = answer[row];
-				device.lookups[window]++;
+				// an interrupt is no look-up: neither a leaf nor a fault answers it
+				if (leaf[row] > 0 || said & ANSWER_FAULT) device.lookups[window]++;
 				if (said & ANSWER_HIT) device.hits[window]++;
 				if (said & ANSWER_FAULT) {
 					device.faults[window]++;
@@ -74,9 +76,10 @@ export class Collector implements ReplayObserver {
 		if (to > from) this.levels.add(time[to - 1], run.unit.counters());
 	}
 
-	private addDevice(): void {
+	private addDevice(name: string): void {
 		const { windows } = this;
 		this.devices.push({
+			name,
 			lookups: windows.counts(),
 			hits: windows.counts(),
 			faults: windows.counts(),

@@ -1,4 +1,4 @@
-/** The hardware of a replay, in words. */
+/** The hardware of a replay and the origin of a trace, in words. */
 import { type CacheConfig, planEngine } from "../engine/index.ts";
 import type { HardwareOptions } from "../replay/machine.ts";
 import type { Trace } from "../replay/trace.ts";
@@ -27,4 +27,9 @@ export function machineText(architecture: string, options: HardwareOptions): str
 /** "Intel VT-d, second-stage tables" */
 export function recorderText({ architecture, stage }: Pick<Trace, "architecture" | "stage">): string {
 	return `${ARCHITECTURES[architecture]}${architecture === "unknown" ? "" : `, ${stage}-stage tables`}`;
+}
+
+/** When a trace was recorded, ISO 8601; null when it does not say. */
+export function dateText({ startedAt }: Pick<Trace, "startedAt">): string | null {
+	return startedAt === undefined ? null : `${new Date(startedAt / 1000).toISOString().slice(0, 19)}Z`;
 }

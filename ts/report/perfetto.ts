@@ -6,9 +6,11 @@
  */
 import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED, ANSWER_WRONG } from "../../assembly/layout.ts";
 import type { ReplayObserver, Stretch } from "../replay/observer.ts";
-import { Access, Kind, Scope } from "../replay/trace.ts";
+import { Access, Kind, Scope, type Trace } from "../replay/trace.ts";
+import { VERSION } from "../version.ts";
 import { hex } from "./faults.ts";
 import { type LiveMap, LiveMaps } from "./live-maps.ts";
+import { dateText, recorderText } from "./machine.ts";
 
 /** Microseconds of one point of the hit and miss counters. */
 export const COUNTER_WIDTH = 1000;
@@ -69,12 +71,13 @@ export class PerfettoTrace implements ReplayObserver {
 		}
 	}
 
-	/** Closes what is open and the file; `about` becomes its metadata. */
-	end(about: Record<string, string | null>): void {
+	/** Closes what is open, and the file. */
+	end(trace: Pick<Trace, "files" | "startedAt" | "architecture" | "stage">): void {
 		for (const track of this.tracks) {
 			this.flushCounters(track);
 			for (const map of track.live.all()) this.endMap(track, map, false);
 		}
+		const about = { trace: trace.files.join(", "), "recorded on": recorderText(trace), date: dateText(trace), by: `ioasid ${VERSION}` };
 		this.put(`\n],"otherData":${JSON.stringify(about)}}\n`);
 		this.hand();
 	}

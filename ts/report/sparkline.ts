@@ -25,13 +25,13 @@ export function ratios(hits: Float64Array, lookups: Float64Array, windows: numbe
 }
 
 /** The lines of a plot, `columns` characters wide at most; none without DMAs. */
-export function hitRateLines({ devices, windows }: Collector, names: readonly string[], columns: number): string[] {
+export function hitRateLines({ devices, windows }: Collector, columns: number): string[] {
 	const total = (counts: Float64Array) => counts.reduce((a, b) => a + b, 0);
 	const busy = devices.map(({ lookups }, index) => ({ index, dma: total(lookups) })).filter(({ dma }) => dma > 0);
 	busy.sort((a, b) => b.dma - a.dma);
 	const shown = busy.slice(0, LINES);
 	if (shown.length === 0) return [];
-	const longest = Math.max(...shown.map(({ index }) => names[index].length));
+	const longest = Math.max(...shown.map(({ index }) => devices[index].name.length));
 	const width = Math.max(10, columns - longest - 20);
 	const per = Math.max(1, Math.ceil(windows.length / width));
 	const percent = (ratio: number) => `${(100 * ratio).toFixed(0)}%`.padStart(4);
@@ -39,7 +39,7 @@ export function hitRateLines({ devices, windows }: Collector, names: readonly st
 		const { hits, lookups } = devices[index];
 		const line = ratios(hits, lookups, windows.length, width);
 		const known = line.filter((ratio) => ratio !== null);
-		return `${names[index].padEnd(longest)}  ${sparkline(line)}  ${percent(Math.min(...known))} to ${percent(Math.max(...known))}`;
+		return `${devices[index].name.padEnd(longest)}  ${sparkline(line)}  ${percent(Math.min(...known))} to ${percent(Math.max(...known))}`;
 	});
 	const more = busy.length > shown.length ? `, the ${shown.length} devices with most DMAs` : "";
 	return [`hit rate over time, ${((windows.width * per) / 1000).toPrecision(3)} ms a column, low 0%, high 100%${more}`, ...lines];

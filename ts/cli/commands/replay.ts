@@ -3,7 +3,9 @@ import { Command, InvalidArgumentError } from "commander";
 import { EngineError, parseCacheConfig } from "../../engine/index.ts";
 import type { IotlbChoice } from "../../replay/machine.ts";
 import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
+import type { Trace } from "../../replay/trace.ts";
 import { renderSummary } from "../render.ts";
+import { ReplayOutputs } from "../replay-outputs.ts";
 
 function iotlb(text: string): IotlbChoice {
 	if (text === "qemu-7.2" || text === "qemu-10") return text;
@@ -43,7 +45,7 @@ function progressBar(): { update: (progress: ReplayProgress) => void; stop: () =
 }
 
 /** Long options are named as the library's. */
-type Flags = ReplayOptions & { json?: boolean };
+type Flags = ReplayOptions & { json?: boolean; report?: string; perfetto?: string; plots?: boolean };
 
 export const replayCommand = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
@@ -58,18 +60,29 @@ export const replayCommand = new Command("replay")
 	.option("--to <us>", "up to this time", amount)
 	.option("--limit <events>", "at most so many events", whole)
 	.option("--strict", "stop at the first damaged line, exit 1")
+	.option("--report <file>", "write one HTML file with plots: curves, hit rates, address spaces, life times, faults")
+	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
+	.option("--plots", "sparklines of the hit rate over time; on a terminal they come without asking")
+	.option("--no-plots", "no sparklines")
 	.action(async (files: string[], flags: Flags) => {
+		const { json, report, perfetto, plots = process.stdout.isTTY && !json, ...options } = flags;
+		const outputs = new ReplayOutputs({ ...(report === undefined ? {} : { report }), ...(perfetto === undefined ? {} : { perfetto }), plots });
 		const bar = progressBar();
 		const damage: string[] = [];
-		const { json, ...options } = flags;
+		options.observers = outputs.observers;
+		let trace: Trace | null = null;
+		options.onTrace = (imported) => {
+			trace = imported;
+		};
 		options.onProgress = bar.update;
 		options.onDamage = (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`);
 		try {
 			const summary = await replay(files, options);
+			if (trace !== null) await outputs.end(trace, options, summary);
 			bar.stop();
 			for (const line of damage.slice(0, 10)) console.error(line);
 			if (summary.damagedLines > 0) console.error(`${summary.damagedLines} damaged lines`);
-			console.log(json ? JSON.stringify(summary) : renderSummary(summary));
+			console.log(json ? JSON.stringify(summary) : [renderSummary(summary), ...outputs.lines(process.stdout.columns ?? 100)].join("\n"));
 		} finally {
 			bar.stop();
 		}

@@ -49,11 +49,15 @@ export class AddressMap {
 		if (fault) row.states[window] |= CELL_FAULT;
 	}
 
-	map(first: number, pages: number, window: number): void {
+	/**
+	 * A map; `replaced` when something of the range was mapped before. Pages are counted for each row and not kept one by
+	 * one: of a row that a replacing map or an unmap with holes covers in part, it is not known which pages are left.
+	 */
+	map(first: number, pages: number, window: number, replaced: boolean): void {
 		this.makeRows(first, pages);
 		this.each(first, pages, (row, part) => {
 			if (row.live === 0) row.since = window;
-			row.live = Math.min(this.granule, row.live + part);
+			row.live = replaced ? Math.max(part, row.live) : Math.min(this.granule, row.live + part);
 		});
 	}
 

@@ -2,7 +2,7 @@
  * What a report shows, gathered beside the replay: one pass over the engine's columns, no object for an event, memory
  * that depends on the devices and not on the length of the run.
  */
-import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED } from "../../assembly/layout.ts";
+import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED } from "../../assembly/layout.ts";
 import type { ReplayObserver, Stretch } from "../replay/observer.ts";
 import { Access, Kind } from "../replay/trace.ts";
 import { AddressMap } from "./address-map.ts";
@@ -67,7 +67,7 @@ export class Collector implements ReplayObserver {
 			const pages = Math.ceil(((iova[2 * row] & 0xfff) + bytes) / 4096);
 			if (what === Kind.map) {
 				this.maps[window]++;
-				if (pages > 0 && (answer[row] & ANSWER_REFUSED) === 0) device.map?.map(page, pages, window);
+				if (pages > 0 && (answer[row] & ANSWER_REFUSED) === 0) device.map?.map(page, pages, window, (answer[row] & ANSWER_REPLACED) !== 0);
 			} else {
 				this.unmaps[window]++;
 				if (pages > 0) device.map?.unmap(page, pages, window);

@@ -11,6 +11,8 @@ export function element<Name extends keyof HTMLElementTagNameMap>(name: Name, at
 export const whole = (n: number): string => n.toLocaleString("en-US");
 export const percent = (ratio: number | null): string => (ratio === null || Number.isNaN(ratio) ? "-" : `${(100 * ratio).toFixed(2)}%`);
 
+export const roundPercent = (ratio: number): string => `${Number((100 * ratio).toFixed(1))}%`;
+
 /** Microseconds as a length of time. */
 export function duration(microseconds: number): string {
 	if (microseconds >= 1e6) return `${Number((microseconds / 1e6).toPrecision(4))} s`;

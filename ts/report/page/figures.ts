@@ -1,7 +1,7 @@
 /** Sections without a time axis: the miss-ratio curve, devices, life times. */
 import type { Histogram } from "../../replay/history/types.ts";
 import type { CurveData, ReportData } from "../data.ts";
-import { bytes, duration, numbers, percent, type Table, tableElement, whole } from "./dom.ts";
+import { bytes, duration, numbers, percent, roundPercent, type Table, tableElement, whole } from "./dom.ts";
 import { plot } from "./plot.ts";
 
 export function missRatio({ sizes, series }: CurveData): Node[] {
@@ -10,9 +10,9 @@ export function missRatio({ sizes, series }: CurveData): Node[] {
 			name: "miss-ratio",
 			label: "Miss ratio of a fully associative LRU IOTLB by its number of entries",
 			x: sizes,
-			lines: series.map(({ label, misses }) => ({ label, values: misses })),
+			lines: series.map(({ label, misses }) => ({ label, values: misses, text: (i) => percent(misses[i]) })),
 			xText: (value) => (Number.isInteger(value) ? whole(value) : ""),
-			yText: (value) => percent(value),
+			yText: roundPercent,
 			logX: 2,
 			yRange: [0, 1.02],
 			stepped: true,

@@ -1,6 +1,6 @@
 /** Sections whose x axis is the run: hit rates, activity, walk references, faults. */
 import type { ReportData } from "../data.ts";
-import { duration, moment, numbers, percent, whole } from "./dom.ts";
+import { duration, moment, numbers, percent, roundPercent, whole } from "./dom.ts";
 import { type Line, plot } from "./plot.ts";
 
 const SYNC = "run";
@@ -17,38 +17,21 @@ const sumOf = (columns: number[][], index: number) => columns.reduce((sum, colum
 export function hitRate(data: ReportData): Node[] {
 	const { time, devices } = data;
 	const x = starts(data);
-	const ratio = (hits: number, lookups: number) => (lookups === 0 ? null : hits / lookups);
-	const all = x.map((_, i) =>
-		ratio(
-			sumOf(
-				time.perDevice.map(({ hits }) => hits),
-				i,
-			),
-			sumOf(
-				time.perDevice.map(({ lookups }) => lookups),
-				i,
-			),
-		),
-	);
-	const lines: Line[] = time.perDevice.map(({ hits, lookups }, device) => ({ label: devices[device].name, values: hits.map((count, i) => ratio(count, lookups[i])) }));
-	if (lines.length > 1) lines.push({ label: "all", values: all, tone: 7 });
+	const lookups = x.map((_, i) => sumOf(time.perDevice.map((device) => device.lookups), i));
+	const hits = x.map((_, i) => sumOf(time.perDevice.map((device) => device.hits), i));
+	const line = (label: string, hit: number[], of: number[], tone: number): Line => {
+		const values = hit.map((count, i) => (of[i] === 0 ? null : count / of[i]));
+		return { label, values, tone, text: (i) => percent(values[i]) };
+	};
+	const lines = time.perDevice.map((device, index) => line(devices[index].name, device.hits, device.lookups, index));
+	if (lines.length > 1) lines.push(line("all", hits, lookups, 7));
 	return [
-		plot({ name: "hit-rate", label: "IOTLB hit rate over time, by device", x, lines, xText: seconds, yText: (value) => percent(value), yRange: [0, 1.02], stepped: true, sync: SYNC }),
+		plot({ name: "hit-rate", label: "IOTLB hit rate over time, by device", x, lines, xText: seconds, yText: roundPercent, yRange: [0, 1.02], stepped: true, sync: SYNC }),
 		numbers(
 			{
 				head: ["from", ...lines.map(({ label }) => label), "DMAs"],
 				text: [],
-				rows: () =>
-					x.map((_, i) => [
-						moment(time.start + i * time.width),
-						...lines.map(({ values }) => percent(values[i])),
-						whole(
-							sumOf(
-								time.perDevice.map(({ lookups }) => lookups),
-								i,
-							),
-						),
-					]),
+				rows: () => x.map((_, i) => [moment(time.start + i * time.width), ...lines.map(({ values }) => percent(values[i])), whole(lookups[i])]),
 			},
 			`Hit rates in windows of ${duration(time.width)}`,
 		),

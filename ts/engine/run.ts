@@ -116,7 +116,7 @@ export class EventRun {
 		for (const [stage, name] of (["first", "second", "tables"] as const).entries()) {
 			const levels = costs[name] ?? [];
 			if (levels.length > 8) throw new EngineError("BadConfig", `${levels.length} levels, there are 8 at most`, { operation: "EventRun.setCosts", knob: name });
-			levels.forEach((value, level) => put(COST_REFERENCES + 64 * stage + 8 * level, value, `${name}[${level}]`));
+			for (const [level, value] of levels.entries()) put(COST_REFERENCES + 64 * stage + 8 * level, value, `${name}[${level}]`);
 		}
 		this.priced = true;
 	}

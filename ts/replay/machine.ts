@@ -19,6 +19,8 @@ export interface HardwareOptions {
 /** A machine set up for one trace, its spaces lent to the engine. */
 export interface ReplayMachine {
 	run: EventRun;
+	/** domain id of each device, as recorded or, where nobody said, one of those left */
+	domains: number[];
 	dispose(): void;
 }
 
@@ -69,6 +71,7 @@ export function setUpMachine(trace: Trace, options: HardwareOptions): ReplayMach
 	const spaces = new Map<number, Space>();
 	const made: Device[] = [];
 	const seats: Space[] = [];
+	const domains: number[] = [];
 	// devices of known domains first, so that the others are given what is left
 	const order = devices.map((_, i) => i).sort((a, b) => Number(devices[a].domain === null) - Number(devices[b].domain === null));
 	for (const i of order) {
@@ -76,9 +79,10 @@ export function setUpMachine(trace: Trace, options: HardwareOptions): ReplayMach
 		const device = machine.addDevice({ segment, rid, driver: drivers["vfio-pci"] });
 		const space = (domain === null ? undefined : spaces.get(domain)) ?? machine.createSpace();
 		if (domain !== null) spaces.set(domain, space);
-		machine.attach(device, space, { ...(domain === null ? {} : { domain }), ...(levels === null ? {} : { levels }) });
+		const attachment = machine.attach(device, space, { ...(domain === null ? {} : { domain }), ...(levels === null ? {} : { levels }) });
 		made[i] = device;
 		seats[i] = space;
+		domains[i] = attachment.domain;
 	}
 	const loans = new Map<Space, Loan>();
 	for (const space of seats) if (!loans.has(space)) loans.set(space, space.lend());
@@ -87,6 +91,7 @@ export function setUpMachine(trace: Trace, options: HardwareOptions): ReplayMach
 			engine.units[0],
 			devices.map(({ rid }, i) => ({ rid, table: loans.get(seats[i])?.table ?? null })),
 		),
+		domains,
 		dispose() {
 			for (const [space, loan] of loans) space.takeBack(loan);
 			for (const device of made) machine.detach(device);

@@ -15,6 +15,8 @@ export interface Stretch {
 	time: Float64Array;
 	/** every device met so far; a row's `id` counts them (of invalidate rows it is the domain) */
 	devices: readonly TraceDevice[];
+	/** domain id that tags the cached answers of each device */
+	domains: readonly number[];
 }
 
 /** Told of every stretch of a replay, in order. */

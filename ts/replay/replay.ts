@@ -9,13 +9,17 @@ import {
 	ANSWER_VERDICT,
 	ANSWER_WRONG,
 } from "../../assembly/layout.ts";
+import type { RunDeviceCounters } from "../engine/index.ts";
 import { behind, hexAt } from "./explain.ts";
 import { importTrace } from "./importers/import.ts";
 import { CHUNK, type HardwareOptions, setUpMachine } from "./machine.ts";
-import { type ReplayObserver, STRETCH } from "./observer.ts";
+import { type CostTable, Latency, requestCosts } from "./latency.ts";
+import { type ReplayObserver, STRETCH, type Stretch } from "./observer.ts";
+import { PageSizes } from "./page-sizes.ts";
 import type { Progress, Source } from "./source.ts";
 import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
 import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, Verdict } from "./trace.ts";
+import { firstWarmRow, type WarmUp } from "./warm-up.ts";
 
 export interface ReplayOptions extends HardwareOptions {
 	/** caches are never cleared */
@@ -27,6 +31,10 @@ export interface ReplayOptions extends HardwareOptions {
 	to?: number;
 	/** events at most */
 	limit?: number;
+	/** what comes before warms caches and tables, and is left out of the figures */
+	warmUp?: WarmUp;
+	/** what requests cost, for `latency` of the summary */
+	costs?: CostTable;
 	/** the first damaged line throws */
 	strict?: boolean;
 	/** disagreements that are explained; default 10 */
@@ -120,6 +128,9 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		recorded: { hits: 0, misses: 0, agree: 0, disagree: 0 },
 		faults: { recorded: 0, matched: 0, list: [] },
 		perDevice: [],
+		perPageSize: [],
+		latency: null,
+		warmUp: null,
 		seconds: 0,
 		eventsPerSecond: 0,
 		importSeconds,
@@ -132,6 +143,12 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 	const explained = options.explain ?? 10;
 	const observers = options.observers ?? [];
 	const step = observers.length === 0 ? CHUNK : STRETCH;
+	const pageSizes = new PageSizes();
+	const latency = options.costs === undefined ? null : new Latency();
+	if (options.costs !== undefined) run.setCosts(requestCosts(options.costs));
+	const warm = firstWarmRow(columns, options.warmUp);
+	const counted = () => trace.devices.map((_, index) => run.device(index));
+	let before = counted();
 	let milliseconds = 0;
 	for (let first = 0; first < columns.length; first += CHUNK) {
 		options.signal?.throwIfAborted();
@@ -140,20 +157,30 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(2 * first, 2 * (first + count)));
 		if (trace.stage === "first") withoutPasid(buffer, count);
 		const time = columns.time.subarray(first, first + count);
-		for (let from = 0; from < count; from += step) {
-			const to = Math.min(from + step, count);
-			const before = performance.now();
+		for (let from = 0; from < count; ) {
+			const limit = Math.min(from + step, count);
+			// a stretch ends at the mark
+			const to = first + from < warm && first + limit > warm ? warm - first : limit;
+			const start = performance.now();
 			run.run(from, to, { ignoreInvalidations: options.ignoreInvalidations ?? false });
-			milliseconds += performance.now() - before;
-			for (const observer of observers) observer.observe({ run, rows: buffer, from, to, time, devices: trace.devices });
+			milliseconds += performance.now() - start;
+			const stretch: Stretch = { run, rows: buffer, from, to, time, devices: trace.devices, domains: machine.domains };
+			for (const observer of observers) observer.observe(stretch);
+			if (first + to <= warm) before = counted();
+			else {
+				pageSizes.observe(stretch);
+				latency?.observe(stretch);
+			}
+			from = to;
 		}
-		for (let i = 0; i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, explained);
+		countEdits(buffer, count, summary);
+		for (let i = Math.max(0, warm - first); i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, explained);
 		options.onProgress?.({ phase: "replay", done: first + count, total: columns.length });
 		// let a browser breathe, and an abort arrive
 		await new Promise((resume) => setTimeout(resume, 0));
 	}
 	trace.devices.forEach((device, index) => {
-		const counters = run.device(index);
+		const counters = since(before[index], run.device(index));
 		const disagreements = counters.wrong + counters.unexplained;
 		summary.dma.total += counters.dma;
 		summary.dma.matched += counters.matched;
@@ -165,6 +192,9 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		const { dma, hits, misses, peakBytes, references, faults } = counters;
 		summary.perDevice.push({ sid: device.rid, name: device.name, dma, hits, misses, peakBytes, references, faults, disagreements });
 	});
+	summary.perPageSize = pageSizes.figures();
+	if (latency !== null) summary.latency = latency.figures(options.costs ?? {}, trace.devices.map(({ name }) => name));
+	if (options.warmUp !== undefined) summary.warmUp = { events: warm, dma: before.reduce((sum, { dma }) => sum + dma, 0) };
 	summary.seconds = milliseconds / 1000;
 	summary.eventsPerSecond = milliseconds > 0 ? Math.round((columns.length / milliseconds) * 1000) : 0;
 	machine.dispose();
@@ -181,16 +211,26 @@ function withoutPasid(buffer: { kind: Uint8Array; flags: Uint8Array; pasid: Uint
 	}
 }
 
-/** Book one answer. */
+/** What happened after `before`; the most bytes mapped are of the whole run. */
+function since(before: RunDeviceCounters, now: RunDeviceCounters): RunDeviceCounters {
+	const out = { ...now };
+	for (const name of Object.keys(now) as (keyof RunDeviceCounters)[]) if (name !== "peakBytes") out[name] -= before[name];
+	return out;
+}
+
+function countEdits({ kind, answer }: { kind: Uint8Array; answer: Uint8Array }, count: number, summary: ReplaySummary): void {
+	for (let i = 0; i < count; i++) {
+		if (kind[i] !== Kind.map && kind[i] !== Kind.unmap) continue;
+		if (answer[i] & ANSWER_REFUSED) summary.refusedEdits++;
+		if (answer[i] & ANSWER_REPLACED) summary.replacedMaps++;
+	}
+}
+
+/** Book one answer to a dma or fault row. */
 function judge(trace: Trace, row: number, answer: number, code: number, answerPa: Uint32Array, slot: number, summary: ReplaySummary, explained: number): void {
 	const { columns, devices } = trace;
 	const kind = columns.kind[row];
-	if (kind === Kind.invalidate) return;
-	if (kind === Kind.map || kind === Kind.unmap) {
-		if (answer & ANSWER_REFUSED) summary.refusedEdits++;
-		if (answer & ANSWER_REPLACED) summary.replacedMaps++;
-		return;
-	}
+	if (kind !== Kind.dma && kind !== Kind.fault) return;
 	const verdict = columns.verdict[row];
 	if (verdict !== Verdict.none) {
 		if (verdict === Verdict.hit) summary.recorded.hits++;

@@ -1,5 +1,7 @@
 /** A report of a replay that a collector watched. */
-import type { ReplayOptions } from "../replay/replay.ts";
+import { CurveBuilder } from "../replay/curve/builder.ts";
+import type { CurveResult } from "../replay/curve/types.ts";
+import { type ReplayOptions, replayTrace } from "../replay/replay.ts";
 import type { ReplaySummary } from "../replay/summary.ts";
 import type { Trace } from "../replay/trace.ts";
 import { reportData } from "./build.ts";
@@ -16,7 +18,19 @@ export interface Replayed {
 	collector: Collector;
 }
 
-/** The HTML file. */
+/** The HTML file. The trace is replayed once more for its curves. @throws EngineError */
 export async function makeReport(replayed: Replayed): Promise<string> {
-	return renderReport(reportData(replayed));
+	const curves = await curvesOf(replayed);
+	return renderReport(reportData({ ...replayed, curves }));
+}
+
+/** Curves of the rows that the replay took, with their invalidations and without. */
+async function curvesOf({ trace, options }: Replayed): Promise<CurveResult[]> {
+	const { device, limit, warmUp, signal, onProgress } = options;
+	const builders = [true, false].map((invalidations) => new CurveBuilder({ invalidations, ...(warmUp === undefined ? {} : { warmUp }) }));
+	// caches that are off answer nothing stale: tables alone decide
+	const rows = { ...(device === undefined ? {} : { device }), ...(limit === undefined ? {} : { limit }) };
+	const watching = { ...(signal === undefined ? {} : { signal }), ...(onProgress === undefined ? {} : { onProgress }) };
+	await replayTrace(trace, { ...rows, ...watching, iotlb: false, walkCache: false, explain: 0, observers: builders });
+	return builders.map((builder) => builder.result());
 }

@@ -17,13 +17,13 @@ function iotlb(text: string): IotlbChoice {
 	}
 }
 
-const amount = (text: string): number => {
+export const amount = (text: string): number => {
 	const n = Number(text);
 	if (text.trim() === "" || !Number.isFinite(n) || n < 0) throw new InvalidArgumentError(`"${text}" is no number of at least 0`);
 	return n;
 };
 
-const whole = (text: string): number => {
+export const whole = (text: string): number => {
 	const n = amount(text);
 	if (!Number.isInteger(n)) throw new InvalidArgumentError(`"${text}" is no whole number`);
 	return n;

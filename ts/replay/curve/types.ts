@@ -70,7 +70,9 @@ export interface SimulatedPoint {
 	perDevice: { sid: number; name: string; hits: number; misses: number }[];
 }
 
-/** What `ioasid curve --json` prints: a curve, and simulated caches to hold against it. */
-export interface CurveReport extends CurveResult {
+/** What `ioasid curve --json` prints: curves, and simulated caches to hold against the first of them. */
+export interface CurveReport {
+	version: 1;
+	curves: CurveResult[];
 	simulated: SimulatedPoint[];
 }

@@ -227,6 +227,8 @@ describe("sparklines", () => {
 		expect(sparkline([0, 0.124, 0.5, 0.999, 1, null, 0.3])).toBe("▁▁▅██ ▃");
 	});
 
+	it("take other scales", () => expect(sparkline([0, 4, 7.9], 8)).toBe("▁▅█"));
+
 	it("weigh windows by their look-ups", () => {
 		expect(ratios(Float64Array.of(1, 0, 0, 0, 3), Float64Array.of(1, 9, 0, 0, 4), 5, 3)).toEqual([0.1, null, 0.75]);
 	});

@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { ReplayObserver } from "../replay/observer.ts";
 import type { ReplayOptions } from "../replay/replay.ts";
 import type { ReplaySummary } from "../replay/summary.ts";
@@ -15,50 +15,55 @@ export interface OutputFlags {
 	plots: boolean;
 }
 
-/** Files and lines that are gathered while a replay runs. Files are opened before it, so that a wrong path costs no replay. */
+/** Files and lines that are gathered while a replay runs. A path that cannot be written costs no replay. */
 export class ReplayOutputs {
 	readonly observers: ReplayObserver[] = [];
+	private readonly flags: OutputFlags;
 	private readonly collector: Collector | null;
-	private readonly perfetto: { file: number; trace: PerfettoTrace } | null = null;
-	private readonly report: number | null = null;
-	private readonly plots: boolean;
+	private readonly perfetto: { trace: PerfettoTrace; close: () => void } | null;
 
 	/** @throws RangeError for a path that cannot be written */
-	constructor({ report, perfetto, plots }: OutputFlags) {
-		this.plots = plots;
-		this.collector = plots || report !== undefined ? new Collector() : null;
+	constructor(flags: OutputFlags) {
+		this.flags = flags;
+		this.collector = flags.plots || flags.report !== undefined ? new Collector() : null;
+		if (flags.report !== undefined) mustBeWritable(flags.report, "--report");
+		if (flags.perfetto !== undefined) mustBeWritable(flags.perfetto, "--perfetto");
+		this.perfetto = flags.perfetto === undefined ? null : perfettoFile(flags.perfetto);
 		if (this.collector !== null) this.observers.push(this.collector);
-		if (report !== undefined) this.report = opened(report, "--report");
-		if (perfetto !== undefined) {
-			const file = opened(perfetto, "--perfetto");
-			this.perfetto = { file, trace: new PerfettoTrace((part) => writeSync(file, part)) };
-			this.observers.push(this.perfetto.trace);
-		}
+		if (this.perfetto !== null) this.observers.push(this.perfetto.trace);
 	}
 
-	/** Writes the files. */
+	/** Writes what is to be written. */
 	async end(trace: Trace, options: ReplayOptions, summary: ReplaySummary): Promise<void> {
-		const { collector, perfetto, report } = this;
+		const { collector, perfetto, flags } = this;
 		if (perfetto !== null) {
 			perfetto.trace.end(trace);
-			closeSync(perfetto.file);
+			perfetto.close();
 		}
-		if (collector === null || report === null) return;
-		writeFileSync(report, await makeReport({ trace, options, summary, collector }));
-		closeSync(report);
+		if (collector !== null && flags.report !== undefined) writeFileSync(flags.report, await makeReport({ trace, options, summary, collector }));
 	}
 
 	/** Lines for a terminal of so many columns. */
 	lines(columns: number): string[] {
-		if (!this.plots || this.collector === null) return [];
+		if (!this.flags.plots || this.collector === null) return [];
 		const lines = hitRateLines(this.collector, columns);
 		return lines.length === 0 ? [] : ["", ...lines];
 	}
 }
 
-function opened(path: string, option: string): number {
+/** The file is opened, and its old content lost, when the first events come. */
+function perfettoFile(path: string): { trace: PerfettoTrace; close: () => void } {
+	let file: number | null = null;
+	const trace = new PerfettoTrace((part) => {
+		file ??= openSync(path, "w");
+		writeFileSync(file, part);
+	});
+	return { trace, close: () => file !== null && closeSync(file) };
+}
+
+function mustBeWritable(path: string, option: string): void {
 	try {
-		return openSync(path, "w");
+		closeSync(openSync(path, "a"));
 	} catch (error) {
 		throw new RangeError(`${option} ${path}: cannot be written: ${(error as Error).message}`);
 	}

@@ -53,8 +53,10 @@ export function reportData({ trace, options, summary, collector, curves = [], hi
 		},
 		facts: facts(summary, windows.length * windows.width),
 		notes: summary.notes,
-		rules: rules(order.length),
+		rules: rules(order.length, summary.warmUp !== null),
 		devices,
+		pageSizes: summary.perPageSize,
+		latency: summary.latency,
 		time: {
 			start: windows.length === 0 ? 0 : windows.origin,
 			width: windows.width,
@@ -109,7 +111,7 @@ function added(devices: Array<DeviceSeries | undefined>, name: "lookups" | "hits
 const whole = (n: number) => n.toLocaleString("en-US");
 const share = (part: number, all: number) => (all === 0 ? "-" : `${((100 * part) / all).toFixed(2)}%`);
 
-function facts({ dma, iotlb, recorded, faults, events, perDevice, replacedMaps, refusedEdits, damagedLines }: ReplaySummary, microseconds: number): ReportData["facts"] {
+function facts({ dma, iotlb, recorded, faults, events, perDevice, replacedMaps, refusedEdits, damagedLines, warmUp }: ReplaySummary, microseconds: number): ReportData["facts"] {
 	const references = perDevice.reduce((sum, device) => sum + device.references, 0);
 	const out: ReportData["facts"] = [
 		["events", whole(events)],
@@ -126,11 +128,12 @@ function facts({ dma, iotlb, recorded, faults, events, perDevice, replacedMaps, 
 	if (recorded.hits + recorded.misses > 0) out.push(["recorder's IOTLB", `${share(recorded.hits, recorded.hits + recorded.misses)} hits; the replay agrees on ${share(recorded.agree, recorded.agree + recorded.disagree)}`]);
 	if (replacedMaps > 0) out.push(["maps over mapped pages", whole(replacedMaps)]);
 	if (refusedEdits > 0) out.push(["maps and unmaps refused", whole(refusedEdits)]);
+	if (warmUp !== null) out.push(["left out before the mark", `${whole(warmUp.events)} events, ${whole(warmUp.dma)} DMAs`]);
 	if (damagedLines > 0) out.push(["damaged lines", whole(damagedLines)]);
 	return out;
 }
 
-function rules(devices: number): string[] {
+function rules(devices: number, warmUp: boolean): string[] {
 	const out = [
 		`Time is in at most ${CAPACITY} windows of equal width, a power of two of microseconds; every event is counted in one.`,
 		`Walk references are sampled every few thousand events; more than 512 samples are added up in pairs.`,
@@ -139,5 +142,6 @@ function rules(devices: number): string[] {
 		"The first 500 faults are listed; all are counted.",
 	];
 	if (devices > DRAWN_DEVICES) out.push(`The ${DRAWN_DEVICES - 1} devices with most DMAs are shown apart, the others as one.`);
+	if (warmUp) out.push("Figures and curves leave out what came before the mark; what is drawn over time, address maps, faults and walk references have it.");
 	return out;
 }

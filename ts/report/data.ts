@@ -3,6 +3,7 @@
  * the rules that `rules` states, so that a report stays small whatever the length of the run.
  */
 import type { FaultReport } from "../replay/history/types.ts";
+import type { LatencyFigures, PageSizeFigures } from "../replay/summary.ts";
 import type { FaultColumns, FaultKind } from "./faults.ts";
 import type { Level } from "./levels.ts";
 
@@ -28,6 +29,10 @@ export interface ReportData {
 	rules: string[];
 	/** by DMAs, most first; the last one may stand for all others */
 	devices: DeviceRow[];
+	/** look-ups by the leaf that answered; bytes null: none did */
+	pageSizes: PageSizeFigures[];
+	/** null without a table of costs */
+	latency: LatencyFigures | null;
 	/** counts over time in windows of equal width */
 	time: {
 		/** microseconds: the start of the first window, and the width of each */

@@ -1,4 +1,4 @@
-/** Hit rates over time for a terminal: one line for each device. */
+/** Sparklines for a terminal; hit rates over time, one line for each device. */
 import type { Collector } from "./collector.ts";
 
 const BARS = "▁▂▃▄▅▆▇█";
@@ -6,9 +6,9 @@ const GAP = " ";
 /** Devices that get a line: those with most DMAs. */
 const LINES = 16;
 
-/** Ratios 0 to 1 as one character each; null is a gap. */
-export function sparkline(ratios: ReadonlyArray<number | null>): string {
-	return ratios.map((ratio) => (ratio === null ? GAP : BARS[Math.max(0, Math.min(BARS.length - 1, Math.floor(ratio * BARS.length)))])).join("");
+/** Values from 0 to `most` as one character each; null is a gap. */
+export function sparkline(values: ReadonlyArray<number | null>, most = 1): string {
+	return values.map((value) => (value === null ? GAP : BARS[Math.max(0, Math.min(BARS.length - 1, Math.floor((value / most) * BARS.length)))])).join("");
 }
 
 /** Hits by look-ups in `width` columns or fewer, each of as many windows. */

@@ -1,7 +1,7 @@
 /** Sections without a time axis: the miss-ratio curve, devices, life times. */
 import type { Histogram } from "../../replay/history/types.ts";
 import type { CurveData, ReportData } from "../data.ts";
-import { bytes, duration, numbers, percent, roundPercent, type Table, tableElement, whole } from "./dom.ts";
+import { bytes, duration, element, numbers, percent, roundPercent, type Table, tableElement, whole } from "./dom.ts";
 import { plot } from "./plot.ts";
 
 export function missRatio({ sizes, series }: CurveData): Node[] {
@@ -65,6 +65,23 @@ export function perDevice(data: ReportData): Node[] {
 			yText: whole,
 		}),
 		tableElement(deviceTable(data), "Devices"),
+		...pageSizes(data),
+		...latency(data),
+	];
+}
+
+function pageSizes({ pageSizes }: ReportData): Node[] {
+	const rows = () => pageSizes.map(({ bytes: size, hits, misses }) => [size === null ? "none (faults)" : bytes(size), whole(hits + misses), whole(hits), percent(hits + misses === 0 ? null : hits / (hits + misses))]);
+	return [element("h3", {}, "Page sizes"), tableElement({ head: ["leaf", "look-ups", "hits", "hit rate"], text: [0], rows }, "Page sizes")];
+}
+
+function latency({ latency }: ReportData): Node[] {
+	if (latency === null) return [];
+	const row = (name: string, { count, mean, p50, p99, most }: Pick<typeof latency, "count" | "mean" | "p50" | "p99" | "most">) => [name, whole(count), ...[mean, p50, p99, most].map((value) => String(Number(value.toPrecision(5))))];
+	const rows = () => [...latency.perDevice.map((device) => row(device.name, device)), row("all", latency)];
+	return [
+		element("h3", {}, `Latency${latency.unit === "" ? "" : ` in ${latency.unit}`}, by the table of costs`),
+		tableElement({ head: ["device", "requests", "mean", "median", "99th percentile", "most"], text: [0], rows }, "Latency"),
 	];
 }
 

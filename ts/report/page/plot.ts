@@ -118,7 +118,7 @@ function settings(options: PlotOptions, width: number): uPlot.Options {
 
 function series(line: Line, index: number, options: PlotOptions): uPlot.Series {
 	const tone = line.tone ?? index;
-	const { bars, stepped } = uPlot.paths;
+	const { bars } = uPlot.paths;
 	return {
 		label: line.label,
 		stroke: () => seriesColour(tone),
@@ -126,8 +126,31 @@ function series(line: Line, index: number, options: PlotOptions): uPlot.Series {
 		dash: seriesDash(tone),
 		value: (_, value, __, at) => (at === null || value === null ? "-" : (line.text?.(at) ?? options.yText(value))),
 		...(line.bars ? { fill: () => seriesColour(tone), width: 0, paths: bars?.({ size: [0.8, 80] }), points: { show: false } } : {}),
-		...(options.stepped && !line.bars ? { paths: stepped?.({ align: 1 }) } : {}),
+		...(options.stepped && !line.bars ? { paths: steps, points: { show: false } } : {}),
 	};
+}
+
+/** Each value holds until the next x; the last as long as the one before. Nothing crosses a gap. */
+function steps(u: uPlot, seriesIndex: number, from: number, to: number): uPlot.Series.Paths {
+	const stroke = new Path2D();
+	const x = u.data[0];
+	const y = u.data[seriesIndex];
+	const across = (value: number) => Math.round(u.valToPos(value, "x", true));
+	const up = (value: number) => Math.round(u.valToPos(value, "y", true));
+	let open = false;
+	for (let i = from; i <= to; i++) {
+		const value = y[i];
+		if (value === null || value === undefined) {
+			open = false;
+			continue;
+		}
+		if (open) stroke.lineTo(across(x[i]), up(value));
+		else stroke.moveTo(across(x[i]), up(value));
+		const end = x[i + 1] ?? (i > 0 ? 2 * x[i] - x[i - 1] : x[i]);
+		stroke.lineTo(Math.max(across(end), across(x[i]) + 1), up(value));
+		open = true;
+	}
+	return { stroke };
 }
 
 function rowSplits(count: number): number[] {

@@ -24,7 +24,8 @@ export function hitRate(data: ReportData): Node[] {
 		return { label, values, tone, text: (i) => percent(values[i]) };
 	};
 	const lines = time.perDevice.map((device, index) => line(devices[index].name, device.hits, device.lookups, index));
-	if (lines.length > 1) lines.push(line("all", hits, lookups, 7));
+	// below the others
+	if (lines.length > 1) lines.unshift(line("all", hits, lookups, 7));
 	return [
 		plot({ name: "hit-rate", label: "IOTLB hit rate over time, by device", x, lines, xText: seconds, yText: roundPercent, yRange: [0, 1.02], stepped: true, sync: SYNC }),
 		numbers(

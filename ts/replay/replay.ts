@@ -10,7 +10,8 @@ import {
 	ANSWER_WRONG,
 } from "../../assembly/layout.ts";
 import type { RunDeviceCounters } from "../engine/index.ts";
-import { behind, hexAt } from "./explain.ts";
+import { explainAll, type Question } from "./explain.ts";
+import { hexAt } from "./history/words.ts";
 import { importTrace } from "./importers/import.ts";
 import { CHUNK, type HardwareOptions, setUpMachine } from "./machine.ts";
 import { type CostTable, Latency, requestCosts } from "./latency.ts";
@@ -149,6 +150,7 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 	const warm = firstWarmRow(columns, options.warmUp);
 	const counted = () => trace.devices.map((_, index) => run.device(index));
 	let before = counted();
+	const questions: Question[] = [];
 	let milliseconds = 0;
 	for (let first = 0; first < columns.length; first += CHUNK) {
 		options.signal?.throwIfAborted();
@@ -174,11 +176,12 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 			from = to;
 		}
 		countEdits(buffer, count, summary);
-		for (let i = Math.max(0, warm - first); i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, explained);
+		for (let i = Math.max(0, warm - first); i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, questions, explained);
 		options.onProgress?.({ phase: "replay", done: first + count, total: columns.length });
 		// let a browser breathe, and an abort arrive
 		await new Promise((resume) => setTimeout(resume, 0));
 	}
+	for (const [i, because] of explainAll(scoped, questions).entries()) summary.disagreements[i].because = because;
 	trace.devices.forEach((device, index) => {
 		const counters = since(before[index], run.device(index));
 		const disagreements = counters.wrong + counters.unexplained;
@@ -227,7 +230,7 @@ function countEdits({ kind, answer }: { kind: Uint8Array; answer: Uint8Array }, 
 }
 
 /** Book one answer to a dma or fault row. */
-function judge(trace: Trace, row: number, answer: number, code: number, answerPa: Uint32Array, slot: number, summary: ReplaySummary, explained: number): void {
+function judge(trace: Trace, row: number, answer: number, code: number, answerPa: Uint32Array, slot: number, summary: ReplaySummary, questions: Question[], explained: number): void {
 	const { columns, devices } = trace;
 	const kind = columns.kind[row];
 	if (kind !== Kind.dma && kind !== Kind.fault) return;
@@ -256,7 +259,8 @@ function judge(trace: Trace, row: number, answer: number, code: number, answerPa
 		kind: judged === ANSWER_WRONG ? "wrong address" : "unexplained",
 		recorded: kind === Kind.fault ? `fault ${columns.pa[2 * row]}` : hexAt(columns.pa, row),
 		replayed: answer & ANSWER_FAULT ? `fault ${code}` : hexAt(answerPa, slot),
-		because: behind(trace, row),
+		because: "",
 	};
+	questions.push({ row, answered: answer & ANSWER_FAULT ? null : { low: answerPa[2 * slot], high: answerPa[2 * slot + 1] } });
 	summary.disagreements.push(disagreement);
 }

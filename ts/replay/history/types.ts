@@ -4,6 +4,8 @@
 export type Cause =
 	/** the device's last map of the page was taken away before */
 	| "use after unmap"
+	/** the first that the trace says of the page is its unmap: it was mapped before the recording began */
+	| "mapped before the trace"
 	/** the device maps the page only later */
 	| "use before map"
 	/** the device never maps the page, another one has it mapped at the time or had it before */
@@ -48,7 +50,7 @@ export interface FaultStory {
 	after: number | null;
 	/** the event behind; null when never mapped */
 	event: EventRef | null;
-	/** the next map of the page by the device, after a use after unmap: how long the hole was open */
+	/** of a use after unmap: microseconds until the page is mapped again; null when it never is */
 	remapped: number | null;
 	/** in words: "use after unmap by 12.3 us: [0xfffff000, +4096]" */
 	text: string;
@@ -62,13 +64,28 @@ export interface FaultReport {
 	/** at most `limit` stories, in the order of time */
 	stories: FaultStory[];
 	perDevice: { sid: number; name: string; total: number; byCause: Record<Cause, number> }[];
+	/** pages with most stories, at most 20 */
+	pages: HotPage[];
 	/** "use after unmap" by how long after, in powers of two of microseconds */
 	afterUnmap: Histogram;
 	maps: LifeTimes;
 	notes: string[];
 }
 
-/** Counts over intervals: `counts[i]` values in [edges[i], edges[i + 1]); `edges` has one more than `counts`, the last one may be Infinity (null in JSON). */
+/** A page of a device with stories. */
+export interface HotPage {
+	sid: number;
+	device: string;
+	/** first byte, hexadecimal */
+	page: string;
+	count: number;
+	/** of the first story */
+	cause: Cause;
+	/** recorded output page of the first DMA among them, hexadecimal; null when all are faults */
+	pa: string | null;
+}
+
+/** Counts over intervals: `counts[i]` values in [edges[i], edges[i + 1]); `edges` has one more than `counts`, both empty without values. */
 export interface Histogram {
 	edges: number[];
 	counts: number[];

@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 import { root, run } from "../package/pack.mjs";
 
 const traces = join(root, "test/traces");
-const ALWAYS = ["hit-rate", "activity", "devices", "address-map", "levels", "levels-time"];
+const ALWAYS = ["miss-ratio", "life-times", "hit-rate", "activity", "devices", "address-map", "levels", "levels-time"];
 const REPORTS = [
 	{ name: "mixed", files: ["vtd_mixed_cut.merged.csv.gz"], plots: ALWAYS },
 	{ name: "faults", files: ["vtd_faults_edu.qemu.log.gz", "vtd_faults_edu.guest_ftrace.txt.gz"], plots: [...ALWAYS, "faults"] },

@@ -224,10 +224,13 @@ describe("curves on a page", () => {
 
 describe("sparklines", () => {
 	it("go from low to high, with gaps", () => {
-		expect(sparkline([0, 0.124, 0.5, 0.999, 1, null, 0.3])).toBe("▁▁▅██ ▃");
+		expect(sparkline([0, 0.124, 0.5, 0.999, 1, null, 0.3], 1)).toBe("▁▁▅██ ▃");
 	});
 
-	it("take other scales", () => expect(sparkline([0, 4, 7.9], 8)).toBe("▁▅█"));
+	it("are scaled to the largest value when nothing else is said", () => {
+		expect(sparkline([0, 4, 8])).toBe("▁▅█");
+		expect(sparkline([0, 0])).toBe("▁▁");
+	});
 
 	it("weigh windows by their look-ups", () => {
 		expect(ratios(Float64Array.of(1, 0, 0, 0, 3), Float64Array.of(1, 9, 0, 0, 4), 5, 3)).toEqual([0.1, null, 0.75]);

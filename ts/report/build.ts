@@ -30,7 +30,7 @@ export interface ReportInput {
 /** Devices that are drawn on their own; the others are one line together. */
 const DRAWN_DEVICES = 12;
 /** Fault stories that a page shows. */
-const STORIES = 200;
+export const STORIES = 200;
 
 /** The page's data. */
 export function reportData({ trace, options, summary, collector, curves = [], history = null }: ReportInput): ReportData {
@@ -80,6 +80,8 @@ export function reportData({ trace, options, summary, collector, curves = [], hi
 						byCause: history.byCause,
 						afterUnmap: history.afterUnmap,
 						maps: history.maps,
+						pages: history.pages,
+						notes: history.notes,
 						stories: history.stories.slice(0, STORIES).map(({ time, device, address, access, text }) => [time, device, address, access, text]),
 					},
 	};

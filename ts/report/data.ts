@@ -57,7 +57,7 @@ export interface ReportData {
 	curves: CurveData | null;
 	faults: { total: number; kinds: FaultKind[]; list: FaultColumns; devices: string[] };
 	/** null when the trace was not held against its history */
-	history: Pick<FaultReport, "byCause" | "afterUnmap" | "maps"> & { stories: Array<[time: number, device: string, address: string, access: string, text: string]> } | null;
+	history: Pick<FaultReport, "byCause" | "afterUnmap" | "maps" | "pages" | "notes"> & { stories: Array<[time: number, device: string, address: string, access: string, text: string]> } | null;
 }
 
 export interface DeviceRow {

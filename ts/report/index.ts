@@ -5,4 +5,4 @@ export type { AddressMapData, CurveData, DeviceRow, ReportData } from "./data.ts
 export { renderReport } from "./html.ts";
 export { makeReport } from "./make.ts";
 export { PerfettoTrace } from "./perfetto.ts";
-export { hitRateLines, sparkline } from "./sparkline.ts";
+export { hitRateLines } from "./sparkline.ts";

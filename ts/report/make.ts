@@ -1,10 +1,11 @@
 /** A report of a replay that a collector watched. */
 import { CurveBuilder } from "../replay/curve/builder.ts";
 import type { CurveResult } from "../replay/curve/types.ts";
+import { faultReport } from "../replay/history.ts";
 import { type ReplayOptions, replayTrace } from "../replay/replay.ts";
 import type { ReplaySummary } from "../replay/summary.ts";
 import type { Trace } from "../replay/trace.ts";
-import { reportData } from "./build.ts";
+import { reportData, STORIES } from "./build.ts";
 import type { Collector } from "./collector.ts";
 import { renderReport } from "./html.ts";
 
@@ -20,8 +21,11 @@ export interface Replayed {
 
 /** The HTML file. The trace is replayed once more for its curves. @throws EngineError */
 export async function makeReport(replayed: Replayed): Promise<string> {
+	const { trace, options } = replayed;
 	const curves = await curvesOf(replayed);
-	return renderReport(reportData({ ...replayed, curves }));
+	const history = faultReport(trace, { limit: STORIES, ...(options.signal === undefined ? {} : { signal: options.signal }) });
+	if (options.device !== undefined || options.limit !== undefined) history.notes.push("Life times and causes are of the whole trace, whatever part of it was replayed.");
+	return renderReport(reportData({ ...replayed, curves, history }));
 }
 
 /** Curves of the rows that the replay took, with their invalidations and without. */

@@ -7,8 +7,8 @@ const GAP = " ";
 const LINES = 16;
 
 /** Values from 0 to `most` as one character each; null is a gap. */
-export function sparkline(values: ReadonlyArray<number | null>, most = 1): string {
-	return values.map((value) => (value === null ? GAP : BARS[Math.max(0, Math.min(BARS.length - 1, Math.floor((value / most) * BARS.length)))])).join("");
+export function sparkline(values: ReadonlyArray<number | null>, most = Math.max(...values.map((value) => value ?? 0))): string {
+	return values.map((value) => (value === null ? GAP : BARS[most > 0 ? Math.min(BARS.length - 1, Math.floor((BARS.length * value) / most)) : 0])).join("");
 }
 
 /** Hits by look-ups in `width` columns or fewer, each of as many windows. */
@@ -39,7 +39,7 @@ export function hitRateLines({ devices, windows }: Collector, columns: number): 
 		const { hits, lookups } = devices[index];
 		const line = ratios(hits, lookups, windows.length, width);
 		const known = line.filter((ratio) => ratio !== null);
-		return `${devices[index].name.padEnd(longest)}  ${sparkline(line)}  ${percent(Math.min(...known))} to ${percent(Math.max(...known))}`;
+		return `${devices[index].name.padEnd(longest)}  ${sparkline(line, 1)}  ${percent(Math.min(...known))} to ${percent(Math.max(...known))}`;
 	});
 	const more = busy.length > shown.length ? `, the ${shown.length} devices with most DMAs` : "";
 	return [`hit rate over time, ${((windows.width * per) / 1000).toPrecision(3)} ms a column, low 0%, high 100%${more}`, ...lines];

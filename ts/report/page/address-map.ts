@@ -58,7 +58,7 @@ function addressMap(map: AddressMapData, start: number): Node[] {
 				text: [0],
 				rows: () => rows.map((address, row) => [address, whole(map.dmas[row]), percent(count(states[row], MAPPED) / columns), whole(count(states[row], FAULT))]),
 			},
-			`Address map of ${device}`,
+			`addresses of ${device}`,
 		),
 	];
 }

@@ -52,9 +52,9 @@ export function tableElement({ head, text, rows }: Table, label: string): HTMLEl
 	return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, table);
 }
 
-/** The numbers of a plot: the table is made when it is opened. */
+/** A table that is made when it is opened. */
 export function numbers(table: Table, label: string): HTMLElement {
-	const details = element("details", {}, element("summary", {}, `${label} as numbers`));
+	const details = element("details", {}, element("summary", {}, `Table: ${label}`));
 	details.addEventListener("toggle", () => {
 		if (details.open && details.childElementCount === 1) details.append(tableElement(table, label));
 	});

@@ -17,7 +17,7 @@ export function missRatio({ sizes, series }: CurveData): Node[] {
 			yRange: [0, 1.02],
 			stepped: true,
 		}),
-		numbers({ head: ["entries", ...series.map(({ label }) => label)], text: [], rows: () => sizes.map((size, i) => [whole(size), ...series.map(({ misses }) => percent(misses[i]))]) }, "Miss ratios"),
+		numbers({ head: ["entries", ...series.map(({ label }) => label)], text: [], rows: () => sizes.map((size, i) => [whole(size), ...series.map(({ misses }) => percent(misses[i]))]) }, "miss ratios"),
 	];
 }
 
@@ -90,21 +90,18 @@ export function histogram(name: string, label: string, what: string, { edges, co
 	const used = counts.map((_, i) => i).filter((i) => counts[i] > 0);
 	const first = used[0] ?? 0;
 	const shown = counts.slice(first, (used[used.length - 1] ?? -1) + 1);
-	// an unbounded last edge is null in JSON
-	const until = (i: number) => (edges[i + 1] === null || edges[i + 1] === Number.POSITIVE_INFINITY ? "" : ` to ${duration(edges[i + 1])}`);
-	const from = (i: number) => (until(i) === "" ? `${duration(edges[i])} and more` : duration(edges[i]));
 	return [
 		plot({
 			name,
 			label,
 			x: shown.map((_, i) => i),
-			categories: shown.map((_, i) => from(first + i)),
+			categories: shown.map((_, i) => duration(edges[first + i])),
 			lines: [{ label: what, values: shown, bars: true, tone }],
 			xText: String,
 			yText: whole,
 			height: 260,
 		}),
-		numbers({ head: ["from", what], text: [0], rows: () => shown.map((count, i) => [`${duration(edges[first + i])}${until(first + i) || " and more"}`, whole(count)]) }, label),
+		numbers({ head: ["from", what], text: [0], rows: () => shown.map((count, i) => [`${duration(edges[first + i])} to ${duration(edges[first + i + 1])}`, whole(count)]) }, label[0].toLowerCase() + label.slice(1)),
 	];
 }
 
@@ -129,7 +126,7 @@ export function lifeTimes({ maps }: NonNullable<ReportData["history"]>): Node[] 
 			: [
 					numbers(
 						{ head: ["at", "device", "address", "bytes", "rights"], text: [1, 2, 4], rows: () => maps.neverUnmapped.map((map) => [duration(map.time), map.device ?? "-", map.iova, whole(map.size), map.rights ?? "-"]) },
-						"Maps that were never unmapped (the first)",
+						"the first maps that were never unmapped",
 					),
 				]),
 	];

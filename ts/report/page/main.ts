@@ -1,7 +1,7 @@
 /** The page of a report: sections out of the data in it. */
 import type { ReportData } from "../data.ts";
 import { addressMaps } from "./address-map.ts";
-import { duration, element, moment, tableElement, whole } from "./dom.ts";
+import { duration, element, moment, numbers, tableElement, whole } from "./dom.ts";
 import { histogram, lifeTimes, missRatio, perDevice } from "./figures.ts";
 import { startTheme } from "./theme.ts";
 import { activity, faultsOverTime, hitRate, levels } from "./time.ts";
@@ -27,27 +27,26 @@ function faults(): Node[] {
 				},
 				"Kinds of faults",
 			),
-			element("h3", {}, `The first ${whole(list.time.length)} faults`),
-			tableElement(
+			numbers(
 				{
 					head: ["at", "device", "address", "access", "reason", "as recorded"],
 					text: [1, 2, 3, 5],
 					rows: () => list.time.map((at, i) => [moment(at), name(list.device[i]), list.address[i], access(list.write[i]), String(list.reason[i]), list.matched[i] ? "yes" : "no"]),
 				},
-				"Faults",
+				list.time.length < faults.total ? `the first ${whole(list.time.length)} faults` : "faults",
 			),
 		);
 	} else out.push(element("p", {}, "The replay raised no fault."));
-	if (history !== null && history.stories.length > 0) {
-		out.push(
-			element("h3", {}, "Why"),
-			tableElement({ head: ["cause", "accesses"], text: [0], rows: () => Object.entries(history.byCause).flatMap(([cause, count]) => (count > 0 ? [[cause, whole(count)]] : [])) }, "Causes"),
-			tableElement({ head: ["at", "device", "address", "access", "history of the page"], text: [1, 2, 3, 4], rows: () => history.stories.map(([at, ...rest]) => [moment(at), ...rest]) }, "Histories of faulted pages"),
-		);
-		if (history.afterUnmap.counts.some((count) => count > 0)) {
-			out.push(...histogram("after-unmap", "Uses after unmap, by how long after", "uses", history.afterUnmap, 6));
-		}
-	}
+	if (history === null || history.stories.length === 0) return out;
+	const causes = Object.entries(history.byCause).filter(([, count]) => count > 0);
+	out.push(
+		element("h3", {}, "Why"),
+		element("p", { class: "quiet" }, "Recorded faults, and DMAs that the recorded maps do not explain, held against the history of their page."),
+		tableElement({ head: ["cause", "accesses"], text: [0], rows: () => causes.map(([cause, count]) => [cause, whole(count)]) }, "Causes"),
+		numbers({ head: ["page", "device", "accesses", "first cause"], text: [0, 1, 3], rows: () => history.pages.map(({ page, device, count, cause }) => [page, device, whole(count), cause]) }, "pages with most of them"),
+		numbers({ head: ["at", "device", "address", "access", "history of the page"], text: [1, 2, 3, 4], rows: () => history.stories.map(([at, ...rest]) => [moment(at), ...rest]) }, `the first ${whole(history.stories.length)} of them with the history of their page`),
+	);
+	if (history.afterUnmap.counts.length > 0) out.push(...histogram("after-unmap", "Uses after unmap, by how long after", "uses", history.afterUnmap, 6));
 	return out;
 }
 
@@ -78,7 +77,7 @@ const sections: Section[] = [
 		about: "Pale: mapped. Strong: DMAs, the stronger the more. Red: faults. A line: addresses are left out.",
 		content: data.addressMaps.length === 0 ? null : () => addressMaps(data),
 	},
-	{ id: "life-times", title: "Life times of maps", about: "From a map to the unmap that takes its last page away.", content: history === null || history.maps.ended === 0 ? null : () => lifeTimes(history) },
+	{ id: "life-times", title: "Life times of maps", about: "From a map to the unmap that takes its last page away.", content: history === null || history.maps.ended === 0 ? null : () => [...lifeTimes(history), ...history.notes.map((note) => element("p", { class: "quiet" }, note))] },
 	{ id: "levels", title: "Walk references by level", about: "Memory references of page walks. Level 0 of a stage holds the smallest leaves.", content: lookups ? () => levels(data) : null },
 	{ id: "faults", title: "Faults", about: "DMAs that the replay refused.", content: faults },
 ];

@@ -34,7 +34,7 @@ export function hitRate(data: ReportData): Node[] {
 				text: [],
 				rows: () => x.map((_, i) => [moment(time.start + i * time.width), ...lines.map(({ values }) => percent(values[i])), whole(lookups[i])]),
 			},
-			`Hit rates in windows of ${duration(time.width)}`,
+			`hit rates in windows of ${duration(time.width)}`,
 		),
 	];
 }
@@ -51,7 +51,7 @@ export function activity(data: ReportData): Node[] {
 	];
 	return [
 		plot({ name: "activity", label: `Events in windows of ${duration(time.width)}`, x, lines, xText: seconds, yText: whole, stepped: true, sync: SYNC, height: 240 }),
-		numbers({ head: ["from", ...lines.map(({ label }) => label)], text: [], rows: () => x.map((_, i) => [moment(time.start + i * time.width), ...lines.map(({ values }) => whole(values[i] ?? 0))]) }, "Events"),
+		numbers({ head: ["from", ...lines.map(({ label }) => label)], text: [], rows: () => x.map((_, i) => [moment(time.start + i * time.width), ...lines.map(({ values }) => whole(values[i] ?? 0))]) }, "events"),
 	];
 }
 
@@ -79,14 +79,14 @@ export function levels({ levels: { time, lookups, levels } }: ReportData): Node[
 			sync: SYNC,
 			height: 240,
 		}),
-		numbers({ head: ["table", "references", "per translation"], text: [0], rows: () => levels.map(({ name, total }) => [name, whole(total), each(total, all)]) }, "References by level"),
+		numbers({ head: ["table", "references", "per translation"], text: [0], rows: () => levels.map(({ name, total }) => [name, whole(total), each(total, all)]) }, "references by level"),
 		numbers(
 			{
 				head: ["up to", "translations", ...levels.map(({ name }) => name)],
 				text: [],
 				rows: () => time.map((end, i) => [moment(end), whole(lookups[i]), ...levels.map(({ samples }) => each(samples[i], lookups[i]))]),
 			},
-			"References per translation over time",
+			"references per translation over time",
 		),
 	];
 }
@@ -107,7 +107,7 @@ export function faultsOverTime(data: ReportData): Node[] {
 				text: [],
 				rows: () => x.flatMap((_, i) => (stacked[0]?.[i] ? [[moment(time.start + i * time.width), ...faulting.map((device) => whole(time.perDevice[device].faults[i]))]] : [])),
 			},
-			"Windows with faults",
+			"windows with faults",
 		),
 	];
 }

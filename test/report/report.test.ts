@@ -92,6 +92,15 @@ describe("what is gathered beside a replay", () => {
 		expect(data.faults.list.time).toHaveLength(500);
 	});
 
+	it("says nothing of what a run does not have", async () => {
+		const guest = await importTrace(file("vtd_faults_edu.guest_ftrace.txt.gz"));
+		const { data } = await reportOf({ ...guest, columns: { ...guest.columns, length: 0 } });
+		expect(data).toMatchObject({ curves: null, addressMaps: [], history: null, faults: { total: 0 }, levels: { levels: [] }, time: { windows: 0 } });
+		const { data: maps } = await reportOf(guest);
+		expect(sum(maps.time.maps)).toBeGreaterThan(0);
+		expect(maps.addressMaps.length).toBeGreaterThan(0);
+	});
+
 	it("shows many devices as few", async () => {
 		const devices = Array.from({ length: 40 }, (_, i) => ({ ...mixed.devices[0], rid: 8 * i, name: `0000:00:${i.toString(16).padStart(2, "0")}.0`, domain: null }));
 		const columns = { ...mixed.columns, id: mixed.columns.id.map((id, i) => (mixed.columns.kind[i] === Kind.invalidate ? id : (i * 7) % 40)) };

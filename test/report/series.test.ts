@@ -209,6 +209,7 @@ describe("curves on a page", () => {
 		expect(at(1024)).toEqual([0.2, 0.1, 0.5]);
 		expect(data?.notes).toEqual(["said once"]);
 		expect(curveData([], [])).toBeNull();
+		expect(curveData([{ ...result(true), whole: { accesses: 0, sizes: [], hits: [] } }], ["a"])).toBeNull();
 	});
 
 	it("have few sizes, with every power of two among them", () => {

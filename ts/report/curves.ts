@@ -7,7 +7,7 @@ export const CURVE_SIZES = 200;
 
 /** Curves of one trace on common sizes: the whole with and without invalidations, and each device of the first. */
 export function curveData(results: readonly CurveResult[], devices: readonly string[]): CurveData | null {
-	if (results.length === 0) return null;
+	if (results.every(({ whole }) => whole.accesses === 0)) return null;
 	const largest = Math.max(2, ...results.map(({ whole }) => whole.sizes[whole.sizes.length - 1] ?? 1));
 	const sizes = sizesUpTo(largest);
 	const series: CurveData["series"] = results.map((result) => ({

@@ -64,6 +64,7 @@ export const replayCommand = new Command("replay")
 	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
 	.option("--plots", "sparklines of the hit rate over time; on a terminal they come without asking")
 	.option("--no-plots", "no sparklines")
+	.addHelpText("after", "\nExamples:\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --iotlb qemu-7.2\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --plots --report report.html\n  ioasid replay test/traces/vtd_faults_edu.qemu.log.gz test/traces/vtd_faults_edu.guest_ftrace.txt.gz --perfetto faults.json")
 	.action(async (files: string[], flags: Flags) => {
 		const { json, report, perfetto, plots = process.stdout.isTTY && !json, ...options } = flags;
 		const outputs = new ReplayOutputs({ ...(report === undefined ? {} : { report }), ...(perfetto === undefined ? {} : { perfetto }), plots });

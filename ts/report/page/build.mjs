@@ -19,5 +19,5 @@ const strings = {
 	style: `${library("uPlot.min.css")}\n${readFileSync(here("style.css"), "utf8")}`,
 	licence: `uPlot ${version}\n\n${library("../LICENSE")}`,
 };
-const lines = Object.entries(strings).map(([name, text]) => `export const ${name} = ${JSON.stringify(text)};\n`);
+const lines = Object.entries(strings).map(([name, text]) => `export const ${name}: string = ${JSON.stringify(text)};\n`);
 writeFileSync(here("../page.generated.ts"), `// Written by ts/report/page/build.mjs.\n${lines.join("")}`);

@@ -60,7 +60,6 @@ interface Section {
 
 const { curves, history } = data;
 const hasDmas = data.devices.some(({ dma }) => dma > 0);
-const lookups = data.levels.levels.length > 0;
 
 const sections: Section[] = [
 	{
@@ -69,7 +68,8 @@ const sections: Section[] = [
 		about: "Misses of a fully associative LRU IOTLB of every size, devices sharing it.",
 		content: curves === null ? null : () => [...missRatio(curves), ...curves.notes.map((note) => element("p", { class: "quiet" }, note))],
 	},
-	{ id: "hit-rate", title: "Hit rate over time", about: `Windows of ${duration(data.time.width)}. A gap is a window without DMAs.`, content: hasDmas ? () => [...hitRate(data), element("h3", {}, "Events"), ...activity(data)] : null },
+	{ id: "hit-rate", title: "Hit rate over time", about: `Windows of ${duration(data.time.width)}. A gap is a window without DMAs.`, content: hasDmas ? () => hitRate(data) : null },
+	{ id: "activity", title: "Events over time", about: "DMAs, maps, unmaps and invalidations of each window.", content: data.time.windows > 0 ? () => activity(data) : null },
 	{ id: "devices", title: "Devices", about: "DMAs by how the IOTLB answered them.", content: data.devices.length === 0 ? null : () => perDevice(data) },
 	{
 		id: "address-map",
@@ -78,7 +78,7 @@ const sections: Section[] = [
 		content: data.addressMaps.length === 0 ? null : () => addressMaps(data),
 	},
 	{ id: "life-times", title: "Life times of maps", about: "From a map to the unmap that takes its last page away.", content: history === null || history.maps.ended === 0 ? null : () => [...lifeTimes(history), ...history.notes.map((note) => element("p", { class: "quiet" }, note))] },
-	{ id: "levels", title: "Walk references by level", about: "Memory references of page walks. Level 0 of a stage holds the smallest leaves.", content: lookups ? () => levels(data) : null },
+	{ id: "levels", title: "Walk references by level", about: "Memory references of page walks. Level 0 of a stage holds the smallest leaves.", content: data.levels.levels.length > 0 ? () => levels(data) : null },
 	{ id: "faults", title: "Faults", about: "DMAs that the replay refused.", content: faults },
 ];
 

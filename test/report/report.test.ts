@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { importTrace } from "../../ts/replay/importers/import.ts";
 import { type ReplayOptions, replayTrace } from "../../ts/replay/replay.ts";
+import { RowBuffer, setNumber } from "../../ts/replay/rows.ts";
 import { Kind, type Trace } from "../../ts/replay/trace.ts";
 import { Collector, PerfettoTrace, type ReportData, renderReport, reportData } from "../../ts/report/index.ts";
 import { VERSION } from "../../ts/version.ts";
@@ -205,6 +206,31 @@ describe("the Perfetto export", () => {
 		expect(wrong).toEqual([]);
 		expect(open.size).toBe(0);
 		expect([...processes.values()]).toEqual(["IOMMU", ...trace.devices.map(({ name }) => name)]);
+	});
+
+	it("ends a map where another one replaces it, piece by piece", async () => {
+		const rows = new RowBuffer();
+		const add = (time: number, kind: number, page: number, pages: number) => {
+			const row = rows.add(kind, time, 0);
+			rows.columns.flags[row] = kind === Kind.map ? 3 : 0;
+			setNumber(rows.columns.iova, row, page * 4096);
+			setNumber(rows.columns.size, row, pages * 4096);
+			setNumber(rows.columns.pa, row, 0x100000);
+		};
+		add(0, Kind.map, 16, 4);
+		add(10, Kind.map, 18, 2); // half of the first
+		add(20, Kind.unmap, 16, 2); // the other half
+		add(30, Kind.unmap, 18, 1);
+		const trace = { ...mixed, devices: [mixed.devices[0]], columns: rows.take() };
+		const { traceEvents } = await perfettoOf(trace);
+		const of = (ph: string) => traceEvents.filter((event) => event.ph === ph).map(({ id, ts, args }) => [id, ts, args.unmapped]);
+		expect(of("b")).toEqual([["0x0", 0, undefined], ["0x1", 10, undefined]]);
+		expect(of("e")).toEqual([["0x0", 20, true], ["0x1", 30, false]]);
+		expect(traceEvents.filter(({ name }) => name === "mapped bytes").map(({ args }) => args.bytes)).toEqual([4, 4, 2, 1].map((pages) => pages * 4096));
+		const { data } = await reportOf(trace);
+		expect(data.addressMaps[0].rows).toEqual(["0x10000", "0x11000", "0x12000", "0x13000"]);
+		const mappedUntil = data.addressMaps[0].states.map((row) => row.lastIndexOf("1") * data.addressMaps[0].width);
+		expect(mappedUntil).toEqual([20, 20, 30, 30]);
 	});
 
 	it("has every map, invalidation, look-up and fault of the run", async () => {

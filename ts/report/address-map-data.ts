@@ -1,4 +1,5 @@
 /** Address maps as strings of cells. */
+import { pageAddress } from "../replay/history/words.ts";
 import type { AddressMap } from "./address-map.ts";
 import type { AddressMapData } from "./data.ts";
 import type { Windows } from "./windows.ts";
@@ -17,7 +18,7 @@ export function addressMapData(device: string, map: AddressMap, windows: Windows
 		{
 			device,
 			granule: map.granule * 4096,
-			rows: rows.map(({ page }) => `0x${(BigInt(page) << 12n).toString(16)}`),
+			rows: rows.map(({ page }) => pageAddress(page)),
 			width: windows.width * per,
 			columns,
 			dmas: rows.map(({ touched }) => sum(touched)),

@@ -30,7 +30,7 @@ export class AddressMap {
 	/** 4 KiB pages of one row; a power of two */
 	granule = 1;
 	/** by number of granule */
-	rows = new Map<number, Row>();
+	private rows = new Map<number, Row>();
 	private readonly windows: Windows;
 
 	constructor(windows: Windows) {

@@ -58,7 +58,7 @@ export class Collector implements ReplayObserver {
 				if (said & ANSWER_HIT) device.hits[window]++;
 				if (said & ANSWER_FAULT) {
 					device.faults[window]++;
-					this.faults.add(time[row], id[row], iova[2 * row], iova[2 * row + 1], code[row], (flags[row] & Access.write) !== 0, (said & ANSWER_KIND_MASK) === ANSWER_MATCHED);
+					this.faults.add(time[row], id[row], iova, row, code[row], (flags[row] & Access.write) !== 0, (said & ANSWER_KIND_MASK) === ANSWER_MATCHED);
 				}
 				device.map?.touch(page, window, (said & ANSWER_FAULT) !== 0);
 				continue;

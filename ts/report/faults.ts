@@ -1,4 +1,5 @@
 /** Faults of a replay: kinds of them counted, the first ones kept, in columns. */
+import { hexAt } from "../replay/history/words.ts";
 
 /** Faults that are kept one by one. */
 const KEPT = 500;
@@ -41,10 +42,11 @@ export class Faults {
 	private rest: FaultKind | null = null;
 	private readonly byKey = new Map<number, FaultKind>();
 
-	add(time: number, device: number, low: number, high: number, reason: number, write: boolean, matched: boolean): void {
+	/** The address is that of `row` in `iova`. */
+	add(time: number, device: number, iova: Uint32Array, row: number, reason: number, write: boolean, matched: boolean): void {
 		this.total++;
 		const key = device * 0x2_0000 + reason * 2 + Number(write);
-		const kind = this.byKey.get(key) ?? this.open(key, time, device, hex(low, high), reason, write);
+		const kind = this.byKey.get(key) ?? this.open(key, time, device, hexAt(iova, row), reason, write);
 		kind.count++;
 		kind.last = time;
 		if (matched) kind.matched++;
@@ -52,7 +54,7 @@ export class Faults {
 		if (list.time.length === KEPT) return;
 		list.time.push(time);
 		list.device.push(device);
-		list.address.push(hex(low, high));
+		list.address.push(hexAt(iova, row));
 		list.reason.push(reason);
 		list.write.push(write);
 		list.matched.push(matched);
@@ -69,9 +71,4 @@ export class Faults {
 		this.kinds.push(kind);
 		return kind;
 	}
-}
-
-/** A 64-bit number of two words as hexadecimal. */
-export function hex(low: number, high: number): string {
-	return high === 0 ? `0x${low.toString(16)}` : `0x${high.toString(16)}${low.toString(16).padStart(8, "0")}`;
 }

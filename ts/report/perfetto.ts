@@ -5,10 +5,10 @@
  * are microseconds since the start of the trace.
  */
 import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED, ANSWER_WRONG } from "../../assembly/layout.ts";
+import { hexAt } from "../replay/history/words.ts";
 import type { ReplayObserver, Stretch } from "../replay/observer.ts";
 import { Access, Kind, Scope, type Trace } from "../replay/trace.ts";
 import { VERSION } from "../version.ts";
-import { hex } from "./faults.ts";
 import { type LiveMap, LiveMaps } from "./live-maps.ts";
 import { dateText, recorderText } from "./machine.ts";
 
@@ -84,7 +84,7 @@ export class PerfettoTrace implements ReplayObserver {
 
 	private invalidation(rows: Stretch["rows"], row: number): void {
 		const size = rows.size[2 * row + 1] * 0x1_0000_0000 + rows.size[2 * row];
-		const args = { domain: rows.id[row], address: hex(rows.iova[2 * row], rows.iova[2 * row + 1]), bytes: size === 0 ? "all" : size };
+		const args = { domain: rows.id[row], address: hexAt(rows.iova, row), bytes: size === 0 ? "all" : size };
 		this.event({ ph: "i", s: "t", cat: "invalidation", name: `invalidate ${SCOPES[rows.flags[row]] ?? "?"}`, pid: IOMMU, tid: THREAD, ts: this.now, args });
 	}
 
@@ -99,7 +99,7 @@ export class PerfettoTrace implements ReplayObserver {
 		if (map) {
 			const rights = rows.flags[row] & (Access.read | Access.write);
 			track.live.map(this.maps, first, pages, rights);
-			const args = { address: hex(rows.iova[2 * row], rows.iova[2 * row + 1]), bytes, output: hex(rows.pa[2 * row], rows.pa[2 * row + 1]) };
+			const args = { address: hexAt(rows.iova, row), bytes, output: hexAt(rows.pa, row) };
 			this.event({ ph: "b", cat: "map", name: `map ${RIGHTS[rights]}`, id: `0x${(this.maps++).toString(16)}`, pid: track.pid, tid: THREAD, ts: this.now, args });
 		}
 		this.event({ ph: "C", cat: "map", name: "mapped bytes", pid: track.pid, tid: THREAD, ts: this.now, args: { bytes: track.live.pages * 4096 } });
@@ -117,12 +117,13 @@ export class PerfettoTrace implements ReplayObserver {
 			track.window = window;
 		}
 		if (answer & ANSWER_HIT) track.hits++;
-		else track.misses++;
+		// an interrupt is no look-up
+		else if (rows.leaf[row] > 0 || answer & ANSWER_FAULT) track.misses++;
 		const judged = answer & ANSWER_KIND_MASK;
 		if (judged === ANSWER_MATCHED && (answer & ANSWER_FAULT) === 0) return;
 		const disagreement = judged === ANSWER_MATCHED ? null : judged === ANSWER_WRONG ? "another answer than recorded" : "unexplained";
 		const name = answer & ANSWER_FAULT ? `fault ${rows.code[row]}` : disagreement;
-		const args = { address: hex(rows.iova[2 * row], rows.iova[2 * row + 1]), write: (rows.flags[row] & Access.write) !== 0, ...(disagreement === null ? {} : { disagreement }) };
+		const args = { address: hexAt(rows.iova, row), write: (rows.flags[row] & Access.write) !== 0, ...(disagreement === null ? {} : { disagreement }) };
 		this.event({ ph: "i", s: "t", cat: "dma", name, pid: track.pid, tid: THREAD, ts: this.now, args });
 	}
 

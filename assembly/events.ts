@@ -4,6 +4,7 @@ import { translate } from "./architectures";
 import { mapPages, unmapPages } from "./formats";
 import { invalidate } from "./invalidate";
 import {
+  ACCESS_ANY,
   ACCESS_WRITE,
   ANSWER_EDITED,
   ANSWER_EMPTY,
@@ -25,6 +26,7 @@ import {
   EVENT_INVALIDATE,
   EVENT_MAP,
   HIT_IOTLB,
+  HIT_NONE,
   INV_CACHE_CONTEXT,
   INV_CACHE_IOTLB,
   INV_CACHE_PASID,
@@ -42,9 +44,12 @@ import {
   RUN_DEVICE_BYTES,
   RUN_DEVICE_DMA,
   RUN_DEVICE_PEAK,
+  RUN_DEVICE_PREFETCHES,
+  RUN_DEVICE_PREFETCH_REFERENCES,
   RUN_DEVICE_RID,
   RUN_DEVICE_TABLE,
   RUN_IGNORE_INVALIDATIONS,
+  RUN_PREFETCH,
   RUN_VERIFY,
   STATUS_FAULT,
   STATUS_TRANSLATED,
@@ -71,6 +76,8 @@ class RunDevice {
   unexplained: u64;
   stale: u64;
   peak: u64;
+  prefetches: u64;
+  prefetchReferences: u64;
 }
 
 @inline
@@ -79,8 +86,20 @@ function deviceAt(devices: usize, id: u32): RunDevice {
   if (offsetof<RunDevice>("table") != RUN_DEVICE_TABLE) ERROR("RUN_DEVICE_TABLE");
   if (offsetof<RunDevice>("dma") != RUN_DEVICE_DMA) ERROR("RUN_DEVICE_DMA");
   if (offsetof<RunDevice>("peak") != RUN_DEVICE_PEAK) ERROR("RUN_DEVICE_PEAK");
+  if (offsetof<RunDevice>("prefetches") != RUN_DEVICE_PREFETCHES) ERROR("RUN_DEVICE_PREFETCHES");
+  if (offsetof<RunDevice>("prefetchReferences") != RUN_DEVICE_PREFETCH_REFERENCES) ERROR("RUN_DEVICE_PREFETCH_REFERENCES");
   if (offsetof<RunDevice>() != RUN_DEVICE_BYTES) ERROR("RUN_DEVICE_BYTES");
   return changetype<RunDevice>(devices + id * RUN_DEVICE_BYTES);
+}
+
+/** Fetch the translation of the page after that of a walk, when it has one: a prefetch never faults. */
+function prefetch(m: Engine, unit: usize, d: RunDevice, pasid: u32, address: u64, leaf: u32): void {
+  const next = ((address >> leaf) + 1) << leaf;
+  if (next == 0 || d.table == 0 || peekTable(m, geometryOf(d.table), next, ACCESS_ANY) != OUTCOME_TRANSLATED) return;
+  const result = <usize>m.result;
+  if (translate(m, unit, d.rid, pasid, next, ACCESS_ANY, result) != STATUS_TRANSLATED || load<u32>(result, RESULT_HIT) != HIT_NONE) return;
+  d.prefetches += 1;
+  d.prefetchReferences += load<u32>(result, RESULT_REFERENCES);
 }
 
 /** What all memory references of a unit so far cost. */
@@ -193,6 +212,10 @@ export function runEvents(
           if (!(answer & ANSWER_HIT)) price = load<f64>(costs + COST_OTHER);
           store<f32>(prices + (<usize>i << 2), <f32>(price + after - before));
           before = after;
+        }
+        if (flags & RUN_PREFETCH && leaf != 0 && !(answer & ANSWER_HIT)) {
+          prefetch(m, unit, d, pasid, address, leaf);
+          if (flags & RUN_COSTS) before = spent(unit, costs);
         }
       } else if (d.table != 0) {
         if (kind == EVENT_MAP) {

@@ -225,7 +225,8 @@ export const TABLE_LEAVES = TABLE_MAPPED + 8; // u64 mask of lg2 leaf sizes in u
 export const TABLE_FRAMES = TABLE_LEAVES + 8; // u32 4 KiB frames held
 export const TABLE_REPLACED = TABLE_FRAMES + 4; // u32 items removed by MAP_REPLACE
 export const TABLE_DONE = TABLE_REPLACED + 4; // u64 bytes of the last edit
-export const TABLE_BYTES = TABLE_DONE + 16;
+export const TABLE_KEEP = TABLE_DONE + 8; // u32: tables that become empty stay where they are, as Linux keeps them
+export const TABLE_BYTES = TABLE_KEEP + 8;
 
 // ---- geometry of a page table: how a walk of it starts
 export const GEOMETRY_ROOT = 0; // u64
@@ -271,6 +272,7 @@ export const ANSWER_REPLACED = 8; // map over mapped pages
 
 export const RUN_IGNORE_INVALIDATIONS = 1; // of the IOTLB; stale table pointers would answer nonsense
 export const RUN_VERIFY = 2; // check every cached answer against the table
+export const RUN_PREFETCH = 8; // a walk fetches the next page's translation too
 export const RUN_COSTS = 4; // fill the cost column from the table of costs
 
 // costs of a request, all f64: [stage 0 first, 1 second, 2 device tables][level 0 to 7] of one memory reference, then of
@@ -293,4 +295,6 @@ export const RUN_DEVICE_WRONG = RUN_DEVICE_MATCHED + 8;
 export const RUN_DEVICE_UNEXPLAINED = RUN_DEVICE_WRONG + 8;
 export const RUN_DEVICE_STALE = RUN_DEVICE_UNEXPLAINED + 8;
 export const RUN_DEVICE_PEAK = RUN_DEVICE_STALE + 8;
-export const RUN_DEVICE_BYTES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCHES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCH_REFERENCES = RUN_DEVICE_PREFETCHES + 8;
+export const RUN_DEVICE_BYTES = RUN_DEVICE_PREFETCH_REFERENCES + 8;

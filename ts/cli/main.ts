@@ -5,6 +5,7 @@ import { curveCommand } from "./commands/curve.ts";
 import { faultsCommand } from "./commands/faults.ts";
 import { infoCommand } from "./commands/info.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { whatifCommand } from "./commands/whatif.ts";
 import { EngineError } from "../engine/index.ts";
 import { ReplayError } from "../replay/errors.ts";
 import { VERSION } from "../version.ts";
@@ -18,7 +19,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 const program = new Command("ioasid").version(VERSION).description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
 
 /** One line for each command. */
-for (const command of [replayCommand, infoCommand, curveCommand, faultsCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
+for (const command of [replayCommand, infoCommand, curveCommand, faultsCommand, whatifCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
 
 try {
 	await program.parseAsync();

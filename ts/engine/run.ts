@@ -11,6 +11,8 @@ import {
 	RUN_DEVICE_MATCHED,
 	RUN_DEVICE_MISSES,
 	RUN_DEVICE_PEAK,
+	RUN_DEVICE_PREFETCH_REFERENCES,
+	RUN_DEVICE_PREFETCHES,
 	RUN_DEVICE_REFERENCES,
 	RUN_DEVICE_RID,
 	RUN_DEVICE_STALE,
@@ -18,7 +20,9 @@ import {
 	RUN_DEVICE_UNEXPLAINED,
 	RUN_DEVICE_WRONG,
 	RUN_IGNORE_INVALIDATIONS,
+	RUN_PREFETCH,
 	RUN_VERIFY,
+	TABLE_KEEP,
 } from "../../assembly/layout.ts";
 import { EngineError } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
@@ -77,6 +81,9 @@ export interface RunDeviceCounters {
 	stale: number;
 	/** most bytes mapped at a time */
 	peakBytes: number;
+	/** translations fetched ahead, and the memory references that took: in no other figure of the device */
+	prefetches: number;
+	prefetchReferences: number;
 }
 
 /** Runs columns of recorded events through one unit, with tables that were lent to the engine. */
@@ -96,6 +103,8 @@ export class EventRun {
 		devices.forEach(({ rid, table }, i) => {
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_RID, rid, true);
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_TABLE, table?.record ?? 0, true);
+			// a kernel does not free a table at the unmap of its last page: the walk caches may point to it until they are invalidated
+			if (table !== null) view.setUint32(table.record + TABLE_KEEP, 1, true);
 		});
 		this.deviceCount = devices.length;
 	}
@@ -152,10 +161,15 @@ export class EventRun {
 		};
 	}
 
-	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table. */
-	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean } = {}): void {
-		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY) | (this.priced ? RUN_COSTS : 0);
+	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table; `prefetch` fetches the next page's translation after every walk. */
+	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean; prefetch?: boolean } = {}): void {
+		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY) | (this.priced ? RUN_COSTS : 0) | (options.prefetch ? RUN_PREFETCH : 0);
 		this.exports.run(this.context, this.unit.record, this.buffer.offset, this.buffer.capacity, from, to, this.records.offset, this.deviceCount, flags, this.buffer.costs);
+	}
+
+	/** 4 KiB frames that tables hold now. */
+	get tableFrames(): number {
+		return this.exports.framesUsed(this.context);
 	}
 
 	device(index: number): RunDeviceCounters {
@@ -172,6 +186,8 @@ export class EventRun {
 			unexplained: at(RUN_DEVICE_UNEXPLAINED),
 			stale: at(RUN_DEVICE_STALE),
 			peakBytes: at(RUN_DEVICE_PEAK),
+			prefetches: at(RUN_DEVICE_PREFETCHES),
+			prefetchReferences: at(RUN_DEVICE_PREFETCH_REFERENCES),
 		};
 	}
 }

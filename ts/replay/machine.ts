@@ -14,6 +14,8 @@ export interface HardwareOptions {
 	walkCache?: boolean;
 	/** default true */
 	contextCache?: boolean;
+	/** a walk fetches the next page's translation too; default false */
+	prefetch?: boolean;
 }
 
 /** A machine set up for one trace, its spaces lent to the engine. */

@@ -164,7 +164,7 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 			// a stretch ends at the mark
 			const to = first + from < warm && first + limit > warm ? warm - first : limit;
 			const start = performance.now();
-			run.run(from, to, { ignoreInvalidations: options.ignoreInvalidations ?? false });
+			run.run(from, to, { ignoreInvalidations: options.ignoreInvalidations ?? false, prefetch: options.prefetch ?? false });
 			milliseconds += performance.now() - start;
 			const stretch: Stretch = { run, rows: buffer, from, to, time, devices: trace.devices, domains: machine.domains };
 			for (const observer of observers) observer.observe(stretch);

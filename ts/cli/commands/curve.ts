@@ -3,10 +3,9 @@ import type { CurveBuilderOptions } from "../../replay/curve/builder.ts";
 import { missCurves, simulate } from "../../replay/curve/curve.ts";
 import type { CurveReport } from "../../replay/curve/types.ts";
 import { importTrace } from "../../replay/importers/import.ts";
-import type { WarmUp } from "../../replay/warm-up.ts";
+import { amount, warmUpOf, whole } from "../arguments.ts";
 import { renderDamage } from "../render.ts";
 import { powersFor, renderCurves } from "../render-curve.ts";
-import { amount, whole } from "./replay.ts";
 
 const POLICIES = ["lru", "plru", "fifo", "random", "clear"];
 /** Entries of the largest cache that is simulated unless sizes are named. */
@@ -23,12 +22,6 @@ const policies = (text: string): string[] =>
 		if (!POLICIES.includes(part.split(":")[0])) throw new InvalidArgumentError(`"${part}" is none of ${POLICIES.join(", ")}`);
 		return part;
 	});
-
-/** Marks by time and by row are one thing to the library. */
-export function warmUpOf({ warmUp, warmUpEvents }: { warmUp?: number; warmUpEvents?: number }): { warmUp?: WarmUp } {
-	if (warmUp !== undefined) return { warmUp: { time: warmUp } };
-	return warmUpEvents === undefined ? {} : { warmUp: { events: warmUpEvents } };
-}
 
 /** Every cache that the sizes, ways and policies make; sizes that ways do not divide into a power of two of sets are left out. */
 function geometries(sizes: readonly number[], ways: readonly number[] | undefined, kinds: readonly string[]): string[] {

@@ -1,9 +1,9 @@
 import { Command } from "commander";
 import { faultReport } from "../../replay/history.ts";
 import { importTrace } from "../../replay/importers/import.ts";
+import { amount, whole } from "../arguments.ts";
 import { renderDamage } from "../render.ts";
 import { renderFaults } from "../render-faults.ts";
-import { amount, whole } from "./replay.ts";
 
 export const faultsCommand = new Command("faults")
 	.description("join every fault and unexplained DMA of a recorded run to the map or unmap behind it, and tell how long maps live")

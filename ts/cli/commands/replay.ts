@@ -1,33 +1,10 @@
 import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
-import { EngineError, parseCacheConfig } from "../../engine/index.ts";
-import type { IotlbChoice } from "../../replay/machine.ts";
+import { Command, Option } from "commander";
 import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
 import type { Trace } from "../../replay/trace.ts";
+import { amount, costs, iotlb, warmUpOf, whole } from "../arguments.ts";
 import { renderSummary } from "../render.ts";
 import { ReplayOutputs } from "../replay-outputs.ts";
-
-function iotlb(text: string): IotlbChoice {
-	if (text === "qemu-7.2" || text === "qemu-10") return text;
-	try {
-		return parseCacheConfig(text, "--iotlb");
-	} catch (error) {
-		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or qemu-7.2, qemu-10`);
-		throw error;
-	}
-}
-
-export const amount = (text: string): number => {
-	const n = Number(text);
-	if (text.trim() === "" || !Number.isFinite(n) || n < 0) throw new InvalidArgumentError(`"${text}" is no number of at least 0`);
-	return n;
-};
-
-export const whole = (text: string): number => {
-	const n = amount(text);
-	if (!Number.isInteger(n)) throw new InvalidArgumentError(`"${text}" is no whole number`);
-	return n;
-};
 
 /** A bar on a terminal, nothing elsewhere. */
 function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {
@@ -45,7 +22,7 @@ function progressBar(): { update: (progress: ReplayProgress) => void; stop: () =
 }
 
 /** Long options are named as the library's. */
-type Flags = ReplayOptions & { json?: boolean; report?: string; perfetto?: string; plots?: boolean };
+type Flags = Omit<ReplayOptions, "warmUp"> & { json?: boolean; report?: string; perfetto?: string; plots?: boolean; warmUp?: number; warmUpEvents?: number };
 
 export const replayCommand = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
@@ -59,6 +36,9 @@ export const replayCommand = new Command("replay")
 	.option("--from <us>", "from this time on, microseconds since the start", amount)
 	.option("--to <us>", "up to this time", amount)
 	.option("--limit <events>", "at most so many events", whole)
+	.addOption(new Option("--warm-up <us>", "leave what comes before this time out of the figures").argParser(amount).conflicts("warmUpEvents"))
+	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
+	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, miss, reference, first, second, tables", costs)
 	.option("--strict", "stop at the first damaged line, exit 1")
 	.option("--report <file>", "write one HTML file with plots: curves, hit rates, address spaces, life times, faults")
 	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
@@ -66,7 +46,8 @@ export const replayCommand = new Command("replay")
 	.option("--no-plots", "no sparklines")
 	.addHelpText("after", "\nExamples:\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --iotlb qemu-7.2\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --plots --report report.html\n  ioasid replay test/traces/vtd_faults_edu.qemu.log.gz test/traces/vtd_faults_edu.guest_ftrace.txt.gz --perfetto faults.json")
 	.action(async (files: string[], flags: Flags) => {
-		const { json, report, perfetto, plots = process.stdout.isTTY && !json, ...options } = flags;
+		const { json, report, perfetto, plots = process.stdout.isTTY && !json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
+		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
 		const outputs = new ReplayOutputs({ ...(report === undefined ? {} : { report }), ...(perfetto === undefined ? {} : { perfetto }), plots });
 		const bar = progressBar();
 		const damage: string[] = [];

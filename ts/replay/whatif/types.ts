@@ -9,7 +9,7 @@ export interface WhatIfFigures {
 	misses: number;
 	/** memory references of page-table walks */
 	references: number;
-	/** memory references per translated DMA, by level of the table (0 holds the smallest leaves) */
+	/** memory references of walks, prefetches too, by level of the table (0 holds the smallest leaves) */
 	referencesByLevel: { first: number[]; second: number[] };
 	/** answers of a cache that the table no longer gave */
 	stale: number;

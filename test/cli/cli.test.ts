@@ -93,6 +93,36 @@ describe("ioasid replay", () => {
 	});
 });
 
+describe("ioasid replay's other outputs", () => {
+	it("writes a report and a trace for Perfetto beside the same summary", () => {
+		const dir = mkdtempSync(join(tmpdir(), "ioasid-"));
+		const [report, perfetto] = [join(dir, "out.html"), join(dir, "out.json")];
+		const { status, stdout, stderr } = run(["replay", cut, "--json", "--limit", "20000", "--report", report, "--perfetto", perfetto]);
+		expect(stderr).toBe("");
+		expect(status).toBe(0);
+		expect(JSON.parse(stdout).events).toBe(20_000);
+		const html = readFileSync(report, "utf8");
+		expect(html).toMatch(/^<!doctype html>/);
+		const data = JSON.parse(/id="data">(.*?)<\/script>/s.exec(html)?.[1] ?? "");
+		expect(data.curves.series[0].misses.length).toBe(data.curves.sizes.length);
+		expect(data.time.maps.reduce((a: number, b: number) => a + b, 0)).toBeGreaterThan(0);
+		expect(JSON.parse(readFileSync(perfetto, "utf8")).traceEvents.length).toBeGreaterThan(1000);
+	});
+
+	it("draws sparklines when asked, and not away from a terminal otherwise", () => {
+		const bars = /^0000:00:01\.0 +[▁▂▃▄▅▆▇█ ]+ +\d+% to +\d+%$/m;
+		expect(run(["replay", cut, "--plots"]).stdout).toMatch(bars);
+		expect(run(["replay", cut]).stdout).not.toMatch(bars);
+	});
+
+	it.each(["--report", "--perfetto"])("refuses a path for %s that cannot be written, before it replays", (option) => {
+		const { status, stdout, stderr } = run(["replay", cut, option, join(root, "no-such-directory/out")]);
+		expect(status).toBe(2);
+		expect(stdout).toBe("");
+		expect(stderr).toMatch(new RegExp(`^ioasid: ${option} .*no-such-directory/out: cannot be written.*\n$`));
+	});
+});
+
 describe("ioasid info", () => {
 	it("tells what a file holds", () => {
 		const { status, stdout } = run(["info", cut]);

@@ -1,7 +1,7 @@
 import pc from "picocolors";
 import { hitsAt, missRatioAt } from "../replay/curve/hit-counts.ts";
 import type { CurveReport, CurveResult, HitCurve, SimulatedPoint } from "../replay/curve/types.ts";
-import { sparkline } from "./sparkline.ts";
+import { sparkline } from "../report/sparkline.ts";
 import { bytes, number, percent, table } from "./table.ts";
 
 /** Bars of a sparkline, evenly on a logarithmic scale of sizes. */

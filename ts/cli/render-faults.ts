@@ -1,6 +1,6 @@
 import pc from "picocolors";
 import type { Cause, FaultReport, Histogram, LifeTimes } from "../replay/history/types.ts";
-import { sparkline } from "./sparkline.ts";
+import { sparkline } from "../report/sparkline.ts";
 import { bytes, number, table } from "./table.ts";
 
 /** A time of microseconds in the largest unit that keeps a digit before the point. */

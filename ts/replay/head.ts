@@ -11,6 +11,8 @@ export interface TraceHead extends Omit<Trace, "columns"> {
 /** A trace that can be gone through any number of times. */
 export interface TraceStream {
 	head: TraceHead;
+	/** the same, when it is in memory */
+	trace?: Trace;
 	/** its events in order, at most 64 Ki at a time; time is from the start of the trace. Chunks may be kept, not written to. */
 	chunks(): AsyncGenerator<Columns, void, undefined>;
 }

@@ -48,6 +48,8 @@ export interface ReplayOptions extends HardwareOptions {
 	onProgress?: (progress: ReplayProgress) => void;
 	/** told of the first damaged places once the import is done */
 	onDamage?: (place: Damage) => void;
+	/** told of the trace once the import is done */
+	onTrace?: (trace: TraceStream) => void;
 	/** what reports and exports are gathered by */
 	observers?: readonly ReplayObserver[];
 }
@@ -70,6 +72,7 @@ export async function replay(sources: Source | readonly Source[], options: Repla
 		...(onProgress ? { onProgress: (progress: Progress) => onProgress({ phase: "import", ...progress }) } : {}),
 	});
 	for (const place of trace.head.report.damage) options.onDamage?.(place);
+	options.onTrace?.(trace);
 	return replayStream(trace, options, (performance.now() - started) / 1000);
 }
 

@@ -40,6 +40,7 @@ export function streamOf(trace: Trace): TraceStream {
 	const { columns, ...rest } = trace;
 	let frames: number | null = null;
 	return {
+		trace,
 		head: {
 			...rest,
 			events: columns.length,

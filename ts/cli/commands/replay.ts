@@ -1,12 +1,14 @@
 import { Command, Option } from "commander";
 import { type ReplayOptions, replay } from "../../replay/replay.ts";
+import type { Trace } from "../../replay/trace.ts";
 import { amount, costs, warmUpOf, whole } from "../arguments.ts";
 import { iotlb } from "../iotlb.ts";
 import { replayBar } from "../progress.ts";
 import { renderSummary } from "../render.ts";
+import { ReplayOutputs } from "../replay-outputs.ts";
 
 /** Long options are named as the library's. */
-type Flags = Omit<ReplayOptions, "warmUp"> & { json?: boolean; warmUp?: number; warmUpEvents?: number };
+type Flags = Omit<ReplayOptions, "warmUp"> & { json?: boolean; report?: string; perfetto?: string; plots?: boolean; warmUp?: number; warmUpEvents?: number };
 
 export const replayCommand = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
@@ -24,19 +26,33 @@ export const replayCommand = new Command("replay")
 	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
 	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, miss, reference, first, second, tables", costs)
 	.option("--strict", "stop at the first damaged line, exit 1")
+	.option("--report <file>", "write one HTML file with plots: curves, hit rates, address spaces, life times, faults")
+	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
+	.option("--plots", "sparklines of the hit rate over time; on a terminal they come without asking")
+	.option("--no-plots", "no sparklines")
+	.addHelpText("after", "\nExamples:\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --iotlb qemu-7.2\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --plots --report report.html\n  ioasid replay test/traces/vtd_faults_edu.qemu.log.gz test/traces/vtd_faults_edu.guest_ftrace.txt.gz --perfetto faults.json")
 	.action(async (files: string[], flags: Flags) => {
+		const { json, report, perfetto, plots = process.stdout.isTTY && !json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
+		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
+		const outputs = new ReplayOutputs({ ...(report === undefined ? {} : { report }), ...(perfetto === undefined ? {} : { perfetto }), plots });
 		const bar = replayBar();
 		const damage: string[] = [];
-		const { json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
-		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
+		options.observers = outputs.observers;
+		let trace: Trace | null = null;
+		// a report looks at the events again
+		if (report !== undefined || perfetto !== undefined) options.stream = false;
+		options.onTrace = (opened) => {
+			trace = opened.trace ?? null;
+		};
 		options.onProgress = bar.update;
 		options.onDamage = (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`);
 		try {
 			const summary = await replay(files, options);
+			if (trace !== null) await outputs.end(trace, options, summary);
 			bar.stop();
 			for (const line of damage.slice(0, 10)) console.error(line);
 			if (summary.damagedLines > 0) console.error(`${summary.damagedLines} damaged lines`);
-			console.log(json ? JSON.stringify(summary) : renderSummary(summary));
+			console.log(json ? JSON.stringify(summary) : [renderSummary(summary), ...outputs.lines(process.stdout.columns ?? 100)].join("\n"));
 		} finally {
 			bar.stop();
 		}

@@ -32,7 +32,7 @@ export function readDirty<F extends PtFormat>(m: Engine, table: usize, first: u6
   const g = geometryOf(table);
   const bad = badRange<F>(table, first, size);
   if (bad != EDIT_OK) return bad;
-  if (!f.tracks(g)) return EDIT_FORMAT;
+  if (!f.tracks(g) || !f.updates(g)) return EDIT_FORMAT;
   const keep = (flags & DIRTY_KEEP) != 0;
   const last = first + size - 1;
   if (!keep && at == first && !cutEnds<F>(m, table, first, last)) return EDIT_NO_FRAME;

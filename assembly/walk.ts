@@ -139,6 +139,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
     if (reached != OUTCOME_TRANSLATED) return reached;
     walk.references += 1;
     if (!(mode & WALK_PEEK)) countReference(unit, stage, level);
+    if (!f.reaches(g, walk.entryAddress)) return end(walk, OUTCOME_ACCESS_ERROR, level, 0);
     const pointer = entryPointer(m, walk.entryAddress, 1 << entryLg2);
     if (pointer == 0) {
       return end(walk, m.refusal == MEMORY_POISON ? OUTCOME_POISON : OUTCOME_ACCESS_ERROR, level, 0);
@@ -175,7 +176,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       if (!(mode & WALK_PEEK)) cacheTable<F>(unit, g, caches, tag, address, level, table, state);
       continue;
     }
-    const lg2 = f.itemLg2(g, level, entry);
+    const lg2 = f.placedLg2(g, level, entry, address, f.itemLg2(g, level, entry));
     let permissions = f.permissions(g, level, entry, state);
     const refused = f.refusal(g, permissions, access);
     if (refused != OUTCOME_TRANSLATED) {

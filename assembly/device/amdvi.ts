@@ -150,7 +150,7 @@ export class Amdvi extends DeviceTables {
     const offset = <u64>(rid & (0xffff >> segmentBits)) << 5;
     if (offset + 32 > bytes) return report(unit, IO_PAGE_FAULT, 0);
     const at = (base & ADDRESS) + offset;
-    const words = m.scratch + 1024;
+    const words = m.scratch + 3584;
     for (let i: u32 = 0; i < 4; i++) {
       const pointer = i == 0 ? tablePointer(m, unit, at, 8, 0) : entryPointer(m, at + (i << 3), 8);
       if (pointer == 0) {

@@ -98,7 +98,8 @@ export class PageTable {
 		const smallest = format.leaves[0];
 		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
 		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
-		if (!(inputBits > smallest && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
+		const least = format.leastInputBits?.(levels) ?? smallest + 1;
+		if (!(inputBits >= least && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
 		if (!(outputBits > smallest && outputBits <= format.outputBits)) bad(`output bits must be ${smallest + 1} to ${format.outputBits}, not ${outputBits}`, "outputBits");
 		this.format = format;
 		const view = views.data();
@@ -262,6 +263,10 @@ export class PageTable {
 	private range(operation: string, first: bigint, size: bigint): void {
 		if (first < 0n || size <= 0n || first + size > 1n << 64n) {
 			throw new EngineError("OutOfRange", "addresses must be 0 to 2^64 - 1, size at least 1", { operation, first, last: first + size - 1n });
+		}
+		// what lies between the halves is no address
+		if (this.format.signed && first >> 63n !== (first + size - 1n) >> 63n) {
+			throw new EngineError("OutOfRange", "a range lies in one half of the input", { operation, first, last: first + size - 1n });
 		}
 	}
 

@@ -19,6 +19,9 @@ import {
 	FAULT_SLOT_BYTES,
 	GEOMETRY_FLAGS,
 	GEOMETRY_FORMAT,
+	GEOMETRY_GRANULE,
+	GEOMETRY_INPUT_BITS,
+	GEOMETRY_OUTPUT_BITS,
 	GEOMETRY_ROOT,
 	GEOMETRY_TOP,
 	INV_CACHE_CONTEXT,
@@ -35,20 +38,25 @@ import {
 	RESULT_ENTRY,
 	RESULT_ENTRY_ADDRESS,
 	RESULT_FAULT,
+	RESULT_FLAGS,
 	RESULT_HIT,
 	RESULT_LEVEL,
+	RESULT_NOT_RECORDED,
 	RESULT_OUTCOME,
 	RESULT_PA,
 	RESULT_PERMISSIONS,
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
 	RESULT_STAGE,
+	RESULT_VALUE,
+	RESULT_VALUE2,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
 	ROUTE_FIRST,
 	ROUTE_NESTED,
 	ROUTE_SECOND,
 	STATUS_CROSSES,
+	STATUS_FAULT,
 	STATUS_INTERRUPT,
 	STATUS_TRANSLATED,
 	UNIT_FAULTS,
@@ -83,7 +91,7 @@ export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
 /** The answer to one request. */
 export interface Translation {
 	status: (typeof STATUSES)[number];
-	/** output address; for `interrupt` the address as it came */
+	/** output address; for `interrupt` the address as it came, or what an MSI page table makes of it */
 	pa: bigint;
 	/** bytes that the answer holds for, naturally aligned */
 	pageBytes: number;
@@ -105,6 +113,11 @@ export interface Translation {
 	level: number;
 	entry: bigint;
 	entryAddress: bigint;
+	/** of a fault: the architecture's reported addresses (RISC-V: iotval, iotval2); of an interrupt by MRIF: file and identity */
+	value: bigint;
+	value2: bigint;
+	/** false: the fault is raised, but has no record */
+	recorded: boolean;
 }
 
 export interface CacheCounters {
@@ -223,13 +236,15 @@ export class Unit {
 		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0));
 		const view = this.views.data();
 		const at = this.result;
-		const ok = status === STATUS_TRANSLATED;
-		const reached = !crosses && status !== STATUS_INTERRUPT;
+		const ok = status === STATUS_TRANSLATED || status === STATUS_INTERRUPT;
+		const reached = !crosses;
+		const fault = status === STATUS_FAULT;
+		const lg2 = ok ? view.getUint32(at + RESULT_SIZE_LG2, true) : 0;
 		const permissions = ok ? view.getUint32(at + RESULT_PERMISSIONS, true) : 0;
 		return {
 			status: STATUSES[status],
 			pa: crosses ? 0n : view.getBigUint64(at + RESULT_PA, true),
-			pageBytes: ok ? 2 ** view.getUint32(at + RESULT_SIZE_LG2, true) : 0,
+			pageBytes: lg2 === 0 ? 0 : 2 ** lg2,
 			read: (permissions & ACCESS_READ) !== 0,
 			write: (permissions & ACCESS_WRITE) !== 0,
 			execute: (permissions & ACCESS_EXECUTE) !== 0,
@@ -242,6 +257,9 @@ export class Unit {
 			level: ok || !reached ? 0 : view.getUint32(at + RESULT_LEVEL, true),
 			entry: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY, true),
 			entryAddress: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY_ADDRESS, true),
+			value: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE, true) : 0n,
+			value2: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE2, true) : 0n,
+			recorded: fault && (view.getUint32(at + RESULT_FLAGS, true) & RESULT_NOT_RECORDED) === 0,
 		};
 	}
 
@@ -290,6 +308,9 @@ export class Unit {
 		view.setUint32(this.result + GEOMETRY_FORMAT, format.code, true);
 		view.setUint32(this.result + GEOMETRY_TOP, table.levels - 1, true);
 		view.setUint32(this.result + GEOMETRY_FLAGS, format.flags, true);
+		view.setUint32(this.result + GEOMETRY_GRANULE, format.leaves[0], true);
+		view.setUint32(this.result + GEOMETRY_INPUT_BITS, format.inputBits(table.levels), true);
+		view.setUint32(this.result + GEOMETRY_OUTPUT_BITS, format.outputBits, true);
 		return this.result;
 	}
 

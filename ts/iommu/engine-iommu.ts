@@ -1,6 +1,7 @@
 import { type AddressRange, type CacheSelection, CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent, type Target, type UserTable } from "../core/index.ts";
 import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
 import { EngineTable, type PartRole, refused } from "./engine-table.ts";
+import { ShownRange } from "./route-frames.ts";
 
 const NO_ROUTES: RequesterState = { pasids: new Map(), ats: false };
 
@@ -55,7 +56,7 @@ export abstract class EngineIommu implements IommuDriver {
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
 		const tag = this.takeTag(attributes);
 		const make = (role: PartRole) => this.makePages(role, attributes);
-		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropTable(changed, iova, size));
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropTable(changed, iova, size), this.places());
 		try {
 			table.part("second");
 		} catch (error) {
@@ -63,6 +64,14 @@ export abstract class EngineIommu implements IommuDriver {
 			throw error;
 		}
 		return table;
+	}
+
+	/** The reserved range of the unit; without one, the top of its addresses. */
+	private places(): ShownRange {
+		const { reserved, addressBits } = this.capabilities;
+		const [range] = reserved;
+		if (range === undefined) return new ShownRange((1n << BigInt(addressBits)) - 0x10_0000n, 256);
+		return new ShownRange(range.first, Math.min(4096, Number((range.last - range.first + 1n) / 4096n)));
 	}
 
 	destroyTable(table: IommuTable): void {

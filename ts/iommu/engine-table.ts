@@ -1,5 +1,6 @@
 import { type AddressRange, CoreError, type IommuTable, type TableContent, type TableRun } from "../core/index.ts";
 import { EngineError, type PageTable } from "../engine/index.ts";
+import type { ShownRange } from "./route-frames.ts";
 
 const REASONS = { Occupied: "Occupied", Misaligned: "Misaligned", OutOfRange: "Unsupported", OutOfFrames: "NoSpace", OutOfRecords: "NoSpace", Permission: "Unsupported" } as const;
 
@@ -25,6 +26,7 @@ const PAGE_LG2 = 12;
  */
 export class EngineTable implements IommuTable {
 	private readonly parts = new Map<PartRole, PageTable>();
+	private readonly shown = new Map<bigint, { physical: bigint; order: number }>();
 	private tracking: { split: boolean } | null = null;
 
 	constructor(
@@ -35,7 +37,30 @@ export class EngineTable implements IommuTable {
 		private readonly make: (role: PartRole) => PageTable,
 		/** drops what is cached of a range */
 		private readonly changed: (table: EngineTable, iova: bigint, size: bigint) => void,
+		/** where tables of the driver may be shown to walks through it */
+		private readonly places: ShownRange,
 	) {}
+
+	/** Show frames of the driver, read-only, to table walks that go through this table. @throws CoreError NoSpace, Occupied */
+	show(physical: bigint, order: number): bigint {
+		const at = this.places.take(order);
+		try {
+			this.part("second").map(at, physical, 4096n << BigInt(order), { read: true, write: false });
+		} catch (error) {
+			this.places.give(at, order);
+			throw refused(error, "attach", "second stage");
+		}
+		this.shown.set(at, { physical, order });
+		return at;
+	}
+
+	hide(at: bigint, order: number): void {
+		const size = 4096n << BigInt(order);
+		this.parts.get("second")?.unmap(at, size);
+		this.shown.delete(at);
+		this.places.give(at, order);
+		this.changed(this, at, size);
+	}
 
 	/** The page table of a role, built when there is none. @throws CoreError */
 	part(role: PartRole): PageTable {
@@ -59,6 +84,7 @@ export class EngineTable implements IommuTable {
 	}
 
 	private fill(pages: PageTable, role: PartRole, range?: AddressRange): void {
+		if (range === undefined && role === "second") for (const [at, { physical, order }] of this.shown) pages.map(at, physical, 4096n << BigInt(order), { read: true, write: false });
 		for (const { iova, pa, size, permissions } of this.content(range, typeof role === "string" ? undefined : role)) pages.map(iova, pa, size, permissions);
 	}
 

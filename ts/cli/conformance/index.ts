@@ -5,9 +5,10 @@ import { gunzipSync } from "node:zlib";
 import type { FileShape } from "./contract.ts";
 import { ioasidScenarios } from "./ioasid/index.ts";
 import { vectors } from "./vectors.ts";
+import { riscvModel } from "./vectors-riscv-model.ts";
 
 /** Every shape of file that the runner takes: one line each. */
-const SHAPES: FileShape[] = [vectors, ioasidScenarios];
+const SHAPES: FileShape[] = [riscvModel, vectors, ioasidScenarios];
 
 export interface ConformanceOptions {
 	/** failures that are told in full, over all files; default 20 */

@@ -5,7 +5,7 @@
 export * from "./core/index.ts";
 export { drivers } from "./driver/index.ts";
 export * from "./engine/index.ts";
-export { driversOf } from "./iommu/index.ts";
+export { BounceIommu, createUnits, driversOf, type UnitDescription, userFormats } from "./iommu/index.ts";
 export type { Exporter } from "./replay/exporters/contract.ts";
 export { exporters } from "./replay/exporters/index.ts";
 export { encodeTrace, TraceFileEncoder } from "./replay/file/encode.ts";
@@ -34,3 +34,4 @@ export type { Change, WhatIf } from "./replay/whatif/contract.ts";
 export { whatIfs } from "./replay/whatif/index.ts";
 export { type Choice, type WhatIfOptions, whatIf } from "./replay/whatif/run.ts";
 export type { WhatIfFigures, WhatIfReport, WhatIfVariant } from "./replay/whatif/types.ts";
+export * from "./uapi/index.ts";

@@ -172,8 +172,13 @@ function split<F extends PtFormat>(m: Engine, table: usize, level: u32, address:
   if (lg2 > span) {
     let at = itemAt<F>(m, table, level, page, address, lg2);
     const count = itemEntries<F>(table, level, lg2);
+    let dirty = false;
+    if (f.tracks(g)) {
+      for (let i: u32 = 0; i < count; i++) dirty = dirty || f.dirty(g, level, f.read(g, at + (i << entryLg2)));
+    }
     for (let i: u32 = 0; i < count; i++) {
-      f.write(g, at, f.makePart(g, level, f.read(g, at), level, output + (<u64>i << span)));
+      const part = f.makePart(g, level, f.read(g, at), level, output + (<u64>i << span));
+      f.write(g, at, dirty ? f.soil(g, level, part) : part);
       at += 1 << entryLg2;
     }
     return true;

@@ -4,11 +4,13 @@ import { readDirty as readDirtyOf } from "./edit-dirty";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
 import { PtFormat } from "./format/contract";
-import { RiscvSv } from "./format/riscv-sv";
-import { RiscvSv32 } from "./format/riscv-sv32";
+import { VmsaFirst } from "./format/vmsav8-first";
+import { VmsaSecond } from "./format/vmsav8-second";
 import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
-import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND } from "./layout";
+import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND } from "./layout";
+import { RiscvSv } from "./format/riscv-sv";
+import { RiscvSv32 } from "./format/riscv-sv32";
 import { Engine } from "./memory/physical";
 import { geometryOf } from "./table";
 
@@ -35,6 +37,8 @@ function done(m: Engine, table: usize, what: u32, first: u64, size: u64, other: 
   if (format == FORMAT_VTD_FIRST) return doneBy<VtdFirst>(m, table, what, first, size, other, permissions, flags);
   if (format == FORMAT_AMD_V1) return doneBy<AmdV1>(m, table, what, first, size, other, permissions, flags);
   if (format == FORMAT_AMD_V2) return doneBy<AmdV2>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_VMSA_FIRST) return doneBy<VmsaFirst>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_VMSA_SECOND) return doneBy<VmsaSecond>(m, table, what, first, size, other, permissions, flags);
   if (format == FORMAT_RISCV_SV) return doneBy<RiscvSv>(m, table, what, first, size, other, permissions, flags);
   if (format == FORMAT_RISCV_SV32) return doneBy<RiscvSv32>(m, table, what, first, size, other, permissions, flags);
   return EDIT_FORMAT;

@@ -14,6 +14,7 @@ export const ACCESS_WRITE = 2;
 export const ACCESS_EXECUTE = 4;
 export const ACCESS_ANY = 8;
 export const ACCESS_PRIVILEGED = 16; // the request asks for supervisor privilege
+export const ACCESS_IMPLICIT = 32; // the engine's own: stage 2 is asked for a table of stage 1
 
 // ---- permissions of a translation: user bits as ACCESS_*, the same for a privileged requester three bits up
 export const PERM_PRIVILEGED_SHIFT = 3;
@@ -43,6 +44,7 @@ export const NO_PASID = 0xffffffff;
 
 // ---- architectures of an IOMMU unit
 export const ARCH_VTD = 1;
+export const ARCH_SMMUV3 = 2;
 export const ARCH_AMDVI = 3;
 export const ARCH_RISCV = 4;
 
@@ -60,6 +62,17 @@ export const AMDVI_FEATURES = 4;
 export const AMDVI_ADDRESS_BITS = 5;
 export const AMDVI_SEGMENT = 6; // segments 1 to 7 of the device table
 export const AMDVI_REPORT = 13; // the engine's own: what the next event says
+export const SMMU_IDR0 = 0;
+export const SMMU_IDR1 = 1;
+export const SMMU_IDR3 = 2;
+export const SMMU_IDR5 = 3;
+export const SMMU_CR0 = 4;
+export const SMMU_CR2 = 5;
+export const SMMU_GBPA = 6;
+export const SMMU_STRTAB_BASE = 7;
+export const SMMU_STRTAB_BASE_CFG = 8;
+export const SMMU_REPORT = 9; // the engine's own, with the next: what the next event says, and its IPA or FetchAddr
+export const SMMU_REPORT_ADDRESS = 10;
 export const RISCV_CAPABILITIES = 0;
 export const RISCV_FCTL = 1;
 export const RISCV_DDTP = 2;
@@ -95,6 +108,26 @@ export const AMD_V2_NX = 1; // EFR.NXSup
 export const AMD_V2_US = 2; // EFR.USSup
 export const AMD_V2_ACCESSED = 4;
 export const AMD_V2_DIRTY = 8;
+export const FORMAT_VMSA_FIRST = 0x60; // VMSAv8-64
+export const FORMAT_VMSA_SECOND = 0x61;
+export const VMSA_BIG_ENDIAN = 1; // CD.ENDI, STE.S2ENDI
+export const VMSA_ACCESSED = 2; // CD.HA, STE.S2HA
+export const VMSA_DIRTY = 4; // with it CD.HD, STE.S2HD
+export const VMSA_AFFD = 8; // AF = 0 counts as 1
+export const VMSA_DS = 16; // 52-bit descriptors of granules below 64K
+export const VMSA_PA52 = 32; // 52-bit descriptors of the 64K granule
+export const VMSA_UPPER = 64; // the range of TTB1
+export const VMSA_TBI = 128;
+export const VMSA_NO_WALK = 256; // CD.EPDx
+export const VMSA_E0PD = 512;
+export const VMSA_HAD = 1024; // table bits of rights are ignored
+export const VMSA_WXN = 2048;
+export const VMSA_PAN = 4096;
+export const VMSA_EPAN = 8192;
+export const VMSA_PRIVILEGES = 16384; // EL1 and EL2-E2H: two privileges, two ranges, ASIDs
+export const VMSA_XNX = 32768; // stage 2, from here
+export const VMSA_PTW = 65536;
+export const VMSA_FWB = 131072;
 export const FORMAT_RISCV_SV = 0x40; // Sv39, Sv48, Sv57 and their x4 forms, by `top`
 export const FORMAT_RISCV_SV32 = 0x41;
 export const RISCV_SV_X4 = 1; // a second stage

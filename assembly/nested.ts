@@ -1,7 +1,7 @@
 // Two stages: stage 2 for every stage-1 table, then for the output. Composed from the one walk.
 import { Route, secondStage } from "./device/route";
 import { Geometry, PtFormat } from "./format/contract";
-import { ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
+import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
 import { Walk, walkOf } from "./unit";
 import { TableAccess, walkTable } from "./walk";
@@ -27,7 +27,7 @@ export class ThroughSecond<F extends PtFormat> extends TableAccess {
     const r = changetype<Route>(route);
     const second = walkOf(unit, 1);
     second.references = 0;
-    const access: u32 = updating ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
+    const access: u32 = ACCESS_IMPLICIT | (updating ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ);
     const outcome = walkTable<F, TableAccess>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, address, access, updating, second, mode);
     walk.references += second.references;
     if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, updating ? 2 : 1);

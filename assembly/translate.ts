@@ -2,7 +2,7 @@
 // region of the memory is the host's.
 import { Cache, Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
 import { deviceAddress, globalOf, TAG_VALID, withSource } from "./cache/tag";
-import { DECODED, DETOUR_BYPASS, DeviceTables } from "./device/contract";
+import { DECODED, DETOUR_BYPASS, DeviceTables, NOT_RECORDED } from "./device/contract";
 import { Route, ROUTE_QUIET, ROUTE_UNCACHED } from "./device/route";
 import { nextSlot } from "./fault";
 import {
@@ -163,6 +163,8 @@ function succeed(result: usize, pa: u64, lg2: u32, permissions: u32, hit: u32, r
 function fail<D extends DeviceTables>(
   unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, code: u32, quiet: bool, result: usize,
 ): u32 {
+  if (code & NOT_RECORDED) quiet = true;
+  code &= ~NOT_RECORDED;
   store<u32>(result, STATUS_FAULT, RESULT_STATUS);
   store<u32>(result, code, RESULT_FAULT);
   store<u32>(result, quiet ? RESULT_NOT_RECORDED : 0, RESULT_FLAGS);
@@ -235,7 +237,7 @@ function withoutWalk<D extends DeviceTables>(
   const route = changetype<Route>(found);
   const d = changetype<D>(0);
   const code = refused != DECODED ? refused : d.refuseOutput(unit, route, address, access);
-  if (code == DECODED) return succeed(result, address, 12, d.bypassPermissions(route), HIT_BYPASS, 0, 0);
+  if (code == DECODED) return succeed(result, d.bypassAddress(unit, address), 12, d.bypassPermissions(route), HIT_BYPASS, 0, 0);
   const walk = walkOf(unit, 0);
   walk.references = 0;
   describe(result, walk);
@@ -260,7 +262,7 @@ function walked<D extends DeviceTables>(
   succeed(result, walk.pa, walk.lg2, rights, HIT_NONE, walk.references, walk.attributes);
   const status = d.landing(unit, walk, result);
   if (status != STATUS_TRANSLATED) store<u32>(result, status, RESULT_STATUS);
-  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), address, walk);
+  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk);
   return status;
 }
 
@@ -311,7 +313,7 @@ export function translateWith<D extends DeviceTables>(
   const pointer = cachePointer(unit, CACHE_IOTLB);
   if (pointer != 0) {
     const c = cacheAt(pointer);
-    const entry = cachedAnswer(c, address, tag);
+    const entry = cachedAnswer(c, d.cachedAddress(route, address), tag);
     if (entry != 0) {
       const e = changetype<Entry>(entry);
       const lg2: u32 = 12 + <u32>(e.key & 63);

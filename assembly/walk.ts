@@ -176,7 +176,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       if (!(mode & WALK_PEEK)) cacheTable<F>(unit, g, caches, tag, address, level, table, state);
       continue;
     }
-    const lg2 = f.itemLg2(g, level, entry);
+    const lg2 = f.placedLg2(g, level, entry, address, f.itemLg2(g, level, entry));
     let permissions = f.permissions(g, level, entry, state);
     const refused = f.refusal(g, permissions, access);
     if (refused != OUTCOME_TRANSLATED) {

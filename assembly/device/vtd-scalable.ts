@@ -124,9 +124,6 @@ const TOO_WIDE: u32 = 1 << 20;
 const RID_TOO_WIDE: u32 = 1 << 21;
 const NO_PASIDS: u32 = 1 << 22;
 
-/** words of a PASID-table entry, in the scratch memory */
-const WORDS: usize = 1024;
-
 /** Root and context entry; the words of the context entry stay in the device entry. */
 export function decodeScalableDevice(m: Engine, unit: usize, rid: u32, device: usize): u32 {
   const route = changetype<Route>(device);
@@ -200,19 +197,22 @@ export function decodeScalablePasid(m: Engine, unit: usize, device: usize, pasid
   if ((directory & (wide | 0xffc)) != 0) return SPD_3_RESERVED;
 
   const at = (directory & TABLE) + (<u64>(pasid & 0x3f) << 6);
-  const words = m.scratch + WORDS;
+  let q0: u64 = 0;
+  let q1: u64 = 0;
+  let q2: u64 = 0;
   let rest: u64 = 0;
   for (let i: u32 = 0; i < 8; i++) {
     pointer = i == 0 ? tablePointer(m, unit, at, 8, 2) : entryPointer(m, at + (i << 3), 8);
     if (pointer == 0) return SPT_1_ACCESS;
     const word = load<u64>(pointer);
-    if (i < 3) store<u64>(words + (i << 3), word);
+    if (i == 0) q0 = word;
+    else if (i == 1) q1 = word;
+    else if (i == 2) q2 = word;
     else rest |= word;
   }
-  const q0 = load<u64>(words);
   if (q0 & 2) route.flags |= ROUTE_QUIET;
   if (!(q0 & 1)) return SPT_2_PRESENT;
-  return decodeEntry(unit, pasid, route, q0, load<u64>(words, 8), load<u64>(words, 16), rest);
+  return decodeEntry(unit, pasid, route, q0, q1, q2, rest);
 }
 
 /** PGTT values that ECAP_REG allows. */

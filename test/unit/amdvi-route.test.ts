@@ -19,3 +19,10 @@ test("setRoute writes device table entries of AMD-Vi", () => {
 		expect(unit.translate(rid, 0x1234n)).toMatchObject({ status: "fault", fault: 2 });
 	}
 });
+
+test("what a translation leaves behind does not show in sparse memory that nobody wrote", () => {
+	const engine = Engine.create({ memory: [{ kind: "sparse", start: 0n, size: 1 << 20 }], sparsePages: 1, units: [{ architecture: "amdvi" }] });
+	engine.units[0].setRoute(8, { type: "bypass", domain: 5 });
+	expect(engine.units[0].translate(8, 0x1234n).status).toBe("translated");
+	expect(engine.memory.read(0x4000n, 4096).every((byte) => byte === 0)).toBe(true);
+});

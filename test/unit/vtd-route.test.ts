@@ -68,6 +68,8 @@ describe("routes of VT-d in scalable mode", () => {
 		unit.setRoute(8, { type: "nested", domain: 4, first: { format: "vtd-first", root: 0x1000n, levels: 5 }, second, pasid: 7 });
 		expect(unit.translate(8, 0x2abcn, { pasid: 7, access: "write" })).toMatchObject({ status: "translated", pa: 0x10_9abcn, pageBytes: 4096 });
 		expect(unit.translate(8, 0x3000n, { pasid: 7 })).toMatchObject({ status: "fault", fault: 0x71 });
+		// what is decoded leaves nothing in the bytes that untouched memory is read from
+		expect(engine.memory.read(0x18_0000n, 4096).every((byte) => byte === 0)).toBe(true);
 		const dirty = new Uint8Array(32);
 		// hardware set D in the page, and in the tables whose A bits it set
 		expect(second.readDirty(0n, 0x10_0000n, dirty)).toBe(6);

@@ -20,10 +20,24 @@ import {
 	RISCV_MCID_BITS,
 	RISCV_RCID_BITS,
 } from "../../assembly/layout.ts";
+import {
+	ARCH_SMMUV3,
+	FORMAT_VMSA_FIRST,
+	FORMAT_VMSA_SECOND,
+	SMMU_CR0,
+	SMMU_CR2,
+	SMMU_GBPA,
+	SMMU_IDR0,
+	SMMU_IDR1,
+	SMMU_IDR3,
+	SMMU_IDR5,
+	SMMU_STRTAB_BASE,
+	SMMU_STRTAB_BASE_CFG,
+} from "../../assembly/layout.ts";
 import { ARCH_VTD, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, VTD_CAP, VTD_ECAP, VTD_HAW, VTD_ROOT, VTD_STATUS } from "../../assembly/layout.ts";
 
 /** Kinds of IOMMU unit that the engine has. */
-export type ArchitectureName = "vtd" | "amdvi" | "riscv";
+export type ArchitectureName = "vtd" | "amdvi" | "smmuv3" | "riscv";
 
 /** What ts/engine knows of an architecture: numbers and register names; everything else is in assembly/device. */
 export interface Architecture {
@@ -74,6 +88,37 @@ const amdvi: Architecture = {
 	formats: { "amd-v1": FORMAT_AMD_V1, "amd-v2": FORMAT_AMD_V2 },
 };
 
+const smmuv3: Architecture = {
+	name: "smmuv3",
+	code: ARCH_SMMUV3,
+	registers: {
+		IDR0: SMMU_IDR0,
+		IDR1: SMMU_IDR1,
+		IDR3: SMMU_IDR3,
+		IDR5: SMMU_IDR5,
+		CR0: SMMU_CR0,
+		CR2: SMMU_CR2,
+		GBPA: SMMU_GBPA,
+		STRTAB_BASE: SMMU_STRTAB_BASE,
+		STRTAB_BASE_CFG: SMMU_STRTAB_BASE_CFG,
+	},
+	defaults: {
+		// S2P, S1P, TTF AArch64, HTTU access and dirty, ASID16, VMID16, CD2L, ST_LEVEL 2-level (IHI 0070 6.3.1)
+		IDR0: 3n | (2n << 2n) | (2n << 6n) | (1n << 12n) | (1n << 18n) | (1n << 19n) | (1n << 27n),
+		// SIDSIZE 16, SSIDSIZE 20, ATTR_PERMS_OVR
+		IDR1: 16n | (20n << 6n) | (1n << 26n),
+		// HAD, XNX, FWB, E0PD, EPAN
+		IDR3: (1n << 2n) | (1n << 4n) | (1n << 8n) | (1n << 13n) | (1n << 17n),
+		// OAS 48 bits, GRAN4K, GRAN16K, GRAN64K
+		IDR5: 5n | (7n << 4n),
+		// SMMUEN, EVENTQEN, CMDQEN; RECINVSID
+		CR0: 0xdn,
+		CR2: 2n,
+	},
+	formats: { "vmsav8-first": FORMAT_VMSA_FIRST, "vmsav8-second": FORMAT_VMSA_SECOND },
+};
+
+
 const riscv: Architecture = {
 	name: "riscv",
 	code: ARCH_RISCV,
@@ -97,4 +142,4 @@ const riscv: Architecture = {
 };
 
 /** The registry: one line for each architecture. */
-export const ARCHITECTURES: Record<ArchitectureName, Architecture> = { vtd, amdvi, riscv };
+export const ARCHITECTURES: Record<ArchitectureName, Architecture> = { vtd, amdvi, smmuv3, riscv };

@@ -19,6 +19,9 @@ import {
 	FAULT_SLOT_BYTES,
 	GEOMETRY_FLAGS,
 	GEOMETRY_FORMAT,
+	GEOMETRY_GRANULE,
+	GEOMETRY_INPUT_BITS,
+	GEOMETRY_OUTPUT_BITS,
 	GEOMETRY_ROOT,
 	GEOMETRY_TOP,
 	INV_CACHE_CONTEXT,
@@ -305,6 +308,9 @@ export class Unit {
 		view.setUint32(this.result + GEOMETRY_FORMAT, format.code, true);
 		view.setUint32(this.result + GEOMETRY_TOP, table.levels - 1, true);
 		view.setUint32(this.result + GEOMETRY_FLAGS, format.flags, true);
+		view.setUint32(this.result + GEOMETRY_GRANULE, format.leaves[0], true);
+		view.setUint32(this.result + GEOMETRY_INPUT_BITS, format.inputBits(table.levels), true);
+		view.setUint32(this.result + GEOMETRY_OUTPUT_BITS, format.outputBits, true);
 		return this.result;
 	}
 

@@ -3,6 +3,7 @@ import { CoreError, type IommuCapabilities, type IommuDriver } from "../core/ind
 import { type ArchitectureName, Engine, type EngineConfig } from "../engine/index.ts";
 import { BounceIommu } from "./bounce.ts";
 import type { UnitSetting } from "./engine-iommu.ts";
+import { RiscvIommu } from "./riscv.ts";
 import { userFormats } from "./user-formats.ts";
 import { VtdIommu, vtdRegisters } from "./vtd.ts";
 
@@ -11,6 +12,7 @@ export { userFormats } from "./user-formats.ts";
 
 /** Kinds of unit: one line for each. */
 const KINDS: Partial<Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }>> = {
+	riscv: { make: (setting) => new RiscvIommu(setting), registers: {} },
 	vtd: { make: (setting) => new VtdIommu(setting), registers: vtdRegisters },
 };
 

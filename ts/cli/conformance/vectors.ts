@@ -110,8 +110,8 @@ const ACCESS = { r: "read", w: "write", x: "execute" } as const;
 
 function judge(file: VectorFile, machine: Machine, id: string, request: VectorRequest): Verdict {
 	machine.reset();
-	const { rid, pasid } = ADAPTERS[file.arch].requester(request);
-	const answer = machine.unit.translate(rid, BigInt(request.iova), { pasid, access: ACCESS[request.access], privileged: request.priv, length: request.length ?? 1 });
+	const { rid, pasid, privileged = request.priv } = ADAPTERS[file.arch].requester(request);
+	const answer = machine.unit.translate(rid, BigInt(request.iova), { pasid, access: ACCESS[request.access], privileged, length: request.length ?? 1 });
 	if (!agrees(request, answer)) return { id, outcome: "failed", expected: describeExpected(request), got: describeGot(answer) };
 	for (const [address, bytes] of request.pte_after ?? []) {
 		const got = machine.hex(BigInt(address), bytes.length / 2);

@@ -155,6 +155,7 @@ function parse(line: string) {
 	words.forEach((word, i) => {
 		if (i < signature.required.length) {
 			const [key, type] = signature.required[i];
+			if (/^\w+=/.test(word)) throw new Error(`${key} is given by place: ${line}`);
 			step[key] = value(type, word);
 			return;
 		}

@@ -93,11 +93,17 @@ export class VfioContainer extends IommuV2 {
 		this.current = null;
 		if (number === null) return;
 		const { space, mirrors } = this.node("unset_container", number);
-		for (const each of [...mirrors, space]) if (each.attachments.size === 0 && each.children.size === 0) each.free();
-		if (space.children.size > 0) return;
-		this.numbers.delete(number);
-		this.context.spaces.delete(space);
-		for (const mirror of mirrors) this.context.spaces.delete(mirror);
+		// what was made below it goes with it
+		const below = [...this.numbers].filter(([, node]) => node.space === space || node.space.isBelow(space)).sort(([, x], [, y]) => y.space.depth - x.space.depth);
+		for (const [each, node] of below) {
+			node.space.free();
+			this.context.spaces.delete(node.space);
+			this.numbers.delete(each);
+		}
+		for (const mirror of mirrors) {
+			mirror.free();
+			this.context.spaces.delete(mirror);
+		}
 	}
 
 	/** @throws DoorError ENODEV (no group yet), EINVAL (no such type) */

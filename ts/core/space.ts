@@ -20,6 +20,8 @@ export interface KernelSpaceOptions extends SpaceOptions {
 /** A space in the hands of the engine: recorded events edit its table, and core keeps out of the way. */
 export interface Loan {
 	readonly table: PageTable;
+	/** tags the cached answers of the table */
+	readonly domain: number;
 }
 
 /** What a returned space held. */
@@ -540,9 +542,9 @@ export class Space extends AddressSpace {
 		const context = { operation: "Space.lend", object: this.name };
 		if (this.areas.length > 0) throw new CoreError("Busy", "areas are mapped", context);
 		const [held] = this.tables.values();
-		const pages = (held?.table as { pages?: PageTable } | undefined)?.pages;
+		const { pages, id = 0 } = (held?.table ?? {}) as { pages?: PageTable; id?: number };
 		if (this.tables.size !== 1 || pages === undefined) throw new CoreError("Unsupported", "one table of the engine is lent, neither none nor several", context);
-		this.loan = { table: pages };
+		this.loan = { table: pages, domain: id };
 		return this.loan;
 	}
 

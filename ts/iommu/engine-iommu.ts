@@ -81,6 +81,30 @@ export abstract class EngineIommu implements IommuDriver {
 		this.giveTag(made.id);
 	}
 
+	/** A route that this kind of unit cannot express. */
+	protected refuse(what: string): CoreError {
+		return new CoreError("Unsupported", what, { operation: "attach", object: this.name });
+	}
+
+	/** The one table that users' tables of these routes lie over, or null; for units with one second stage for each RID. @throws CoreError Unsupported when there are two */
+	protected baseOf({ untagged, pasids, pasidTable }: RequesterState): EngineTable | null {
+		const parents = new Set<EngineTable>();
+		for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") parents.add(target.parent as EngineTable);
+		if (pasidTable !== undefined) parents.add(pasidTable.parent as EngineTable);
+		if (parents.size > 1) throw this.refuse("one second stage serves all requests of a RID");
+		for (const parent of parents) return parent;
+		return null;
+	}
+
+	/** The table that a kernel-managed route is given as first stage; null when it is the second stage itself. @throws CoreError Unsupported */
+	protected plainTable(target: Target, base: EngineTable | null): EngineTable | null {
+		if (target.kind !== "table") throw this.refuse("a RID has one table, not several by address");
+		const table = target.table as EngineTable;
+		if (base === table) return null;
+		if (base !== null) throw this.refuse("a guest's table and another space share no second stage");
+		return table;
+	}
+
 	/** Routes that the unit was given last. */
 	protected stateOf(rid: number): RequesterState {
 		return this.states.get(rid) ?? NO_ROUTES;
@@ -116,6 +140,15 @@ export abstract class EngineIommu implements IommuDriver {
 
 	invalidate(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void {
 		this.dropRoute(rid, pasid, caches, range);
+	}
+
+	/** Drop a range of a domain: the smallest aligned power of two that covers it, or all of it. */
+	protected dropPages(domain: number, iova: bigint, size: bigint): void {
+		const last = iova + size - 1n;
+		let mask = 0;
+		while (iova >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
+		if (mask >= 52) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
+		else this.unit.invalidate({ scope: "page", domain, address: iova, mask });
 	}
 
 	/** Whether a walk was stopped by what an entry permits. */

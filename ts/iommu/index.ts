@@ -1,9 +1,11 @@
 /** Kinds of IOMMU unit as core plans against them: tables, tags and device-table words. */
 import { CoreError, type IommuCapabilities, type IommuDriver } from "../core/index.ts";
 import { type ArchitectureName, Engine, type EngineConfig } from "../engine/index.ts";
+import { AmdviIommu, amdviRegisters } from "./amdvi.ts";
 import { BounceIommu } from "./bounce.ts";
 import type { UnitSetting } from "./engine-iommu.ts";
 import { RiscvIommu } from "./riscv.ts";
+import { Smmuv3Iommu } from "./smmuv3.ts";
 import { userFormats } from "./user-formats.ts";
 import { VtdIommu, vtdRegisters } from "./vtd.ts";
 
@@ -12,6 +14,8 @@ export { userFormats } from "./user-formats.ts";
 
 /** Kinds of unit: one line for each. */
 const KINDS: Partial<Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }>> = {
+	amdvi: { make: (setting) => new AmdviIommu(setting), registers: amdviRegisters },
+	smmuv3: { make: (setting) => new Smmuv3Iommu(setting), registers: {} },
 	riscv: { make: (setting) => new RiscvIommu(setting), registers: {} },
 	vtd: { make: (setting) => new VtdIommu(setting), registers: vtdRegisters },
 };

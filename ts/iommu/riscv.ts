@@ -1,4 +1,4 @@
-import { type AddressRange, type CacheSelection, CoreError, type RequesterState, type TableAttributes, type Target, type UserTable } from "../core/index.ts";
+import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
 import type { PageTable } from "../engine/index.ts";
 import { EngineIommu, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
@@ -105,20 +105,6 @@ export class RiscvIommu extends EngineIommu {
 
 	// ---- routes
 
-	/** The table that every second stage of these routes is, or null. @throws CoreError Unsupported when there are two */
-	private baseOf({ untagged, pasids, pasidTable }: RequesterState): EngineTable | null {
-		const parents = new Set<EngineTable>();
-		for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") parents.add(target.parent as EngineTable);
-		if (pasidTable !== undefined) parents.add(pasidTable.parent as EngineTable);
-		if (parents.size > 1) throw this.refuse("one second stage serves all requests of a RID");
-		for (const parent of parents) return parent;
-		return null;
-	}
-
-	private refuse(what: string): CoreError {
-		return new CoreError("Unsupported", what, { operation: "attach", object: this.name });
-	}
-
 	/** First stage of one route as ta and fsc words; null leaves it out. */
 	private firstOf(target: Target | undefined, base: EngineTable | null): { pscid: number; fsc: bigint } | null {
 		if (target === undefined) return null;
@@ -127,10 +113,8 @@ export class RiscvIommu extends EngineIommu {
 			if (base !== null) throw this.refuse("the host's own requests have no second stage");
 			return { pscid: 0, fsc: 0n };
 		}
-		if (target.kind !== "table") throw this.refuse("a RID has one table, not several by address");
-		const table = target.table as EngineTable;
-		if (base === table) return { pscid: 0, fsc: 0n };
-		if (base !== null) throw this.refuse("a guest's table and another space share no second stage");
+		const table = this.plainTable(target, base);
+		if (table === null) return { pscid: 0, fsc: 0n };
 		const pages = table.part("first");
 		return { pscid: table.id, fsc: mode(BigInt(pages.config.levels) + 5n, pages.root) };
 	}
@@ -193,13 +177,9 @@ export class RiscvIommu extends EngineIommu {
 	// ---- caches
 
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
-		const last = iova + size - 1n;
-		let mask = 0;
-		while (iova >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
 		// first-stage answers of a process are filed under domain 0 and its PSCID
 		this.unit.invalidate({ scope: "pasid", domain: 0, pasid: table.id, caches: ["iotlb"] });
-		if (mask >= 40) this.unit.invalidate({ scope: "domain", domain: table.id, caches: ["iotlb"] });
-		else this.unit.invalidate({ scope: "page", domain: table.id, address: iova, mask });
+		this.dropPages(table.id, iova, size);
 		// what two stages made went through it at addresses that are not known here
 		for (const [, state] of this.allStates) if (this.baseOf(state) === table) this.unit.invalidate({ scope: "domain", domain: table.id, caches: ["iotlb"] });
 	}

@@ -74,17 +74,8 @@ export class VtdIommu extends EngineIommu {
 		this.unit.invalidate({ scope: "domain", domain: this.users.of(user), caches: ["iotlb"] });
 	}
 
-	/** Drop a range of a domain: the smallest aligned power of two that covers it (6.5.2.3, address mask). */
-	private dropRange(domain: number, iova: bigint, size: bigint): void {
-		const last = iova + size - 1n;
-		let mask = 0;
-		while (iova >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
-		if (mask >= 52) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
-		else this.unit.invalidate({ scope: "page", domain, address: iova, mask });
-	}
-
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
-		this.dropRange(table.id, iova, size);
+		this.dropPages(table.id, iova, size);
 		// nested answers went through it at addresses that are not known here
 		for (const [, { untagged, pasids }] of this.allStates) {
 			for (const target of [untagged, ...pasids.values()]) {

@@ -25,6 +25,8 @@ import {
 	SCRATCH_BYTES,
 	SPARSE_SLOT_BYTES,
 	TABLE_BYTES,
+	TRACE_BYTES,
+	TRACE_RECORDS,
 	UNIT_BYTES,
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
@@ -133,6 +135,7 @@ export interface EnginePlan {
 	scratch: number;
 	result: number;
 	silent: number;
+	trace: number;
 	units: PlannedUnit[];
 	tableRecords: number;
 	tableCount: number;
@@ -197,6 +200,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 	const scratch = take(SCRATCH_BYTES, "engine");
 	const result = take(RESULT_BYTES, "engine");
 	const silent = take(UNIT_BYTES, "engine");
+	const trace = take(TRACE_RECORDS * TRACE_BYTES, "engine");
 	const units = (config.units ?? []).map((unit, index): PlannedUnit => {
 		const knob = `units[${index}]`;
 		if (!Object.hasOwn(ARCHITECTURES, unit.architecture)) {
@@ -255,6 +259,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		scratch,
 		result,
 		silent,
+		trace,
 		units,
 		tableRecords,
 		tableCount,

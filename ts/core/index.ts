@@ -8,4 +8,7 @@ export type { AttachHints, Domain, IommuDriver, TableAttributes } from "./iommu-
 export { type DeviceConfig, Machine, type RamConfig } from "./machine.ts";
 export { PageSource } from "./page-source.ts";
 export { Process } from "./process.ts";
+export type { Pin } from "./process-frames.ts";
+export type { MapOptions, MappingWatcher, ProcessMemory, ProcessObserver } from "./process-memory.ts";
+export { MemoryObject } from "./process-object.ts";
 export { type Loan, type LoanReport, Space } from "./space.ts";

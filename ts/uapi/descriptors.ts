@@ -1,5 +1,5 @@
 /** Open files and the descriptors by which processes name them. */
-import type { MemoryObject, MappingWatcher, ProcessMemory } from "../core/index.ts";
+import type { MappingWatcher, MemoryObject, ProcessMemory } from "../core/index.ts";
 import { Errno } from "./errno.ts";
 
 /** Whose call it is. */
@@ -114,7 +114,8 @@ export class Descriptors {
 				}
 			},
 			exited: () => {
-				for (const fd of [...this.files.keys()].sort((a, b) => a - b)) this.files.get(fd) === null ? this.files.delete(fd) : this.close(fd);
+				for (const fd of this.open) this.close(fd);
+				this.files.clear();
 			},
 		});
 	}

@@ -50,6 +50,8 @@ const NAMES = new Map<number, ErrnoName>(Object.entries(ERRNO).map(([name, numbe
 /** The positive number of a name. */
 export const errnoOf = (name: ErrnoName): number => ERRNO[name];
 
+export const isErrnoName = (name: unknown): name is ErrnoName => typeof name === "string" && Object.hasOwn(ERRNO, name);
+
 /** The name of a number of either sign; undefined when no door returns it. */
 export const errnoName = (number: number): ErrnoName | undefined => NAMES.get(Math.abs(number));
 

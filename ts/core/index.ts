@@ -8,7 +8,8 @@ export { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES, parseA
 export type { AttachRequest, DeviceDriver, DmaOwnership, RouteOperations } from "./device-driver.ts";
 export type { DmaResult, FaultKind } from "./dma.ts";
 export { CoreError, type CoreErrorContext, type CoreReason } from "./errors.ts";
-export { type Backing, type Extent, FramePool, PAGE, pushExtent, sliceExtents } from "./frames.ts";
+export { type Allocation, FailPoint } from "./fail-point.ts";
+export { type Extent, FramePool, type FrameRun, PAGE, pushExtent, sliceExtents } from "./frames.ts";
 export { Group } from "./group.ts";
 export type {
 	AddressRange,
@@ -32,6 +33,8 @@ export type { PageRequest, PageRequestState } from "./page-request.ts";
 export { type Account, type PageOwner, PageSource } from "./page-source.ts";
 export { DEFAULT_POLICY, type Policy, V1_POLICY } from "./policy.ts";
 export { Process, type UnmapListener } from "./process.ts";
+export type { MapOptions, MappingWatcher, ProcessMemory, ProcessObserver } from "./process-memory.ts";
+export { MemoryObject } from "./process-object.ts";
 export { Routes } from "./routes.ts";
 export { type KernelSpaceOptions, type Loan, type LoanReport, Space, type Window } from "./space.ts";
 export { PasidTableSpace, type UserAccess, type UserLeaf, UserSpace, type UserTableReader } from "./user-space.ts";

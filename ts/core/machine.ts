@@ -6,7 +6,8 @@ import { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES } from 
 import type { AttachRequest, DeviceDriver } from "./device-driver.ts";
 import { type DmaResult, translate } from "./dma.ts";
 import { CoreError } from "./errors.ts";
-import { type Backing, FramePool, PAGE } from "./frames.ts";
+import { FailPoint } from "./fail-point.ts";
+import { FramePool, type FrameRun, PAGE } from "./frames.ts";
 import { Group } from "./group.ts";
 import type { IommuDriver, TableAttributes } from "./iommu-driver.ts";
 import { joinGroup, refuseUnviable, returnGroup, takeGroup } from "./ownership.ts";
@@ -45,6 +46,8 @@ export interface RamConfig {
 export class Machine {
 	readonly routes = new Routes();
 	readonly pageRequests = new PageRequests();
+	/** makes allocations fail, for tests */
+	readonly failures = new FailPoint();
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
 	private readonly requesters = new Map<IommuDriver, Map<number, Requester>>();
@@ -66,7 +69,7 @@ export class Machine {
 		const zero = (address: bigint, size: bigint) => {
 			for (let at = address; at < address + size; at += PAGE) if (memory.read(at, Number(PAGE)).some((byte) => byte !== 0)) memory.writeBytes(at, new Uint8Array(Number(PAGE)));
 		};
-		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero);
+		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero, this.failures);
 		this.routes.closings.add((attachment) => this.closed(attachment));
 	}
 
@@ -275,9 +278,9 @@ export class Machine {
 	}
 
 	/** Whose memory a physical address is: the owner, and its address there. */
-	ownerOf(physical: bigint): { backing: Backing; address: bigint } | undefined {
-		const backing = this.frames?.find(physical);
-		return backing === undefined ? undefined : { backing, address: backing.userAddress + (physical - backing.address) };
+	ownerOf(physical: bigint): { run: FrameRun; address: bigint } | undefined {
+		const run = this.frames?.find(physical);
+		return run === undefined ? undefined : { run, address: run.userAddress + (physical - run.first) };
 	}
 
 	/** One DMA of a device; `pasid` is the number on the bus. */
@@ -288,5 +291,10 @@ export class Machine {
 	/** Pages of RAM that are handed out. */
 	get framesUsed(): number {
 		return this.frames?.used ?? 0;
+	}
+
+	/** Pages of RAM that are pinned, by anybody. */
+	get framesPinned(): number {
+		return this.frames?.pinned ?? 0;
 	}
 }

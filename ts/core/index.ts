@@ -27,6 +27,15 @@ export type {
 	UserPasidTable,
 	UserTable,
 } from "./iommu-driver.ts";
+export { FaultQueue, type FaultAnswer, type FaultGroup, type PageFault } from "./fault-queue.ts";
+export { IoAccess, type IoPin } from "./io-access.ts";
+export { IoArea } from "./io-area.ts";
+export { ExportedPages, Exporter, FilePages, type IoOwner, UserPages } from "./io-source.ts";
+export { IoSpace, LAST_ADDRESS, type Slice, type Unmapped } from "./io-space.ts";
+export { HardwareTable, MappedTable, type MappedTableOptions, NestedTable } from "./io-table.ts";
+export type { HardwareQueue, Invalidated, UserArray, UserData, UserInterface, VirtualHost, VirtualUnit } from "./iommu-user.ts";
+export { TableRoutes } from "./table-routes.ts";
+export { EventQueue, type VirtualEvent, VirtualIommu } from "./virtual-iommu.ts";
 export { type DeviceConfig, Machine, type RamConfig } from "./machine.ts";
 export { IdentitySpace, SvaSpace } from "./mirror-space.ts";
 export type { PageRequest, PageRequestState } from "./page-request.ts";

@@ -9,10 +9,11 @@ import { CoreError } from "./errors.ts";
 import { FailPoint } from "./fail-point.ts";
 import { FramePool, type FrameRun, PAGE } from "./frames.ts";
 import { Group } from "./group.ts";
-import type { IommuDriver, TableAttributes } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver, TableAttributes } from "./iommu-driver.ts";
 import { joinGroup, refuseUnviable, returnGroup, takeGroup } from "./ownership.ts";
 import { PageRequests } from "./page-request.ts";
 import { Process } from "./process.ts";
+import { MemoryObject } from "./process-object.ts";
 import { Routes } from "./routes.ts";
 import { Requester } from "./slot.ts";
 import { type KernelSpaceOptions, Space } from "./space.ts";
@@ -34,6 +35,8 @@ export interface DeviceConfig {
 	parent?: Device;
 	/** the function whose RID its requests carry (a bridge between them) */
 	aliasOf?: Device;
+	/** input addresses that firmware or the platform keeps for it */
+	reserved?: readonly AddressRange[];
 }
 
 /** RAM of a machine, for its processes: a region of the engine's memory. */
@@ -93,7 +96,7 @@ export class Machine {
 		const iommu = parent?.iommu ?? config.aliasOf?.iommu ?? (typeof unit === "number" ? this.iommus[unit] : unit);
 		if (iommu === undefined) throw new CoreError("NotFound", `no unit ${String(unit)}`, context);
 		const group = config.group ?? config.aliasOf?.group ?? this.createGroup();
-		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null);
+		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null, config.reserved);
 		this.devices.set(name, device);
 		this.drivers.set(device, config.driver);
 		joinGroup(device);
@@ -266,6 +269,12 @@ export class Machine {
 	createProcess(name: string): Process {
 		if (this.frames === null) throw new CoreError("Unsupported", "the machine has no RAM", { operation: "Machine.createProcess", object: `process ${name}` });
 		return new Process(name, this.engine.memory, this.frames);
+	}
+
+	/** Memory that is no process's: a driver's pages that users may map. The caller holds it. @throws CoreError Unsupported */
+	createMemory(name: string, size: bigint): MemoryObject {
+		if (this.frames === null) throw new CoreError("Unsupported", "the machine has no RAM", { operation: "Machine.createMemory", object: name });
+		return new MemoryObject(name, size, this.engine.memory, this.frames);
 	}
 
 	createSpace(options: KernelSpaceOptions = {}): Space {

@@ -68,4 +68,11 @@ export interface ProcessMemory {
 	exit(): void;
 	/** @returns what ends the observing */
 	observe(observer: ProcessObserver): () => void;
+	/** Charge pages to it, or take a charge back. @throws CoreError NoSpace over `lockedLimit` */
+	charge(pages: number): void;
+	uncharge(pages: number): void;
+	/** pages that may be charged to it, or to its user by it (RLIMIT_MEMLOCK) */
+	readonly lockedLimit: number;
+	/** pages of it that are pinned for devices, whoever pays (mm->pinned_vm); kept by those who pin */
+	pinnedVm: number;
 }

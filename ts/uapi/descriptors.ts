@@ -6,6 +6,8 @@ import { Errno } from "./errno.ts";
 export interface Credentials {
 	/** may do what needs privilege, and is charged for nothing */
 	readonly privileged: boolean;
+	/** may lock memory without limit (CAP_IPC_LOCK); default as `privileged` */
+	readonly ipcLock?: boolean;
 	/** whom pinned memory is charged to; default 0 */
 	readonly uid?: number;
 }

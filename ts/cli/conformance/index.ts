@@ -4,10 +4,12 @@ import { basename } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { FileShape } from "./contract.ts";
 import { ioasidScenarios } from "./ioasid/index.ts";
+import { iommufdScenarios } from "./iommufd.ts";
+import { binaryDoor, typedDoor } from "./iommufd-doors.ts";
 import { vectors } from "./vectors.ts";
 
 /** Every shape of file that the runner takes: one line each. */
-const SHAPES: FileShape[] = [vectors, ioasidScenarios];
+const SHAPES: FileShape[] = [vectors, ioasidScenarios, iommufdScenarios(process.env.IOASID_IOMMUFD_DOOR === "binary" ? binaryDoor : typedDoor)];
 
 export interface ConformanceOptions {
 	/** failures that are told in full, over all files; default 20 */

@@ -110,5 +110,7 @@ export const MOCK = {
 	hwQueueType: 0xdeadbeef,
 	hwQueues: 2,
 	veventqType: 0xbeefbeef,
+	/** what a user may map of a virtual IOMMU */
+	regionSize: 0x2000n,
 	memoryLimit: 65536,
 } as const;

@@ -1,7 +1,12 @@
 // Units by architecture: one line for each architecture in each function.
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
-import { setVtdRoute, Vtd } from "./device/vtd";
-import { ARCH_AMDVI, ARCH_VTD, EDIT_FORMAT, STATUS_FAULT } from "./layout";
+import { Smmuv3 } from "./device/smmuv3";
+import { setSmmuRoute } from "./device/smmuv3-set";
+import { Vtd } from "./device/vtd";
+import { setVtdRoute } from "./device/vtd-route";
+import { ARCH_AMDVI, ARCH_RISCV, ARCH_SMMUV3, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
+import { Riscv } from "./device/riscv";
+import { setRiscvRoute } from "./device/riscv-route";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
 import { priv } from "./unit";
@@ -10,12 +15,18 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return translateWith<Vtd>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_AMDVI) return translateWith<Amdvi>(m, unit, rid, pasid, address, access, result);
+  if (arch == ARCH_SMMUV3) return translateWith<Smmuv3>(m, unit, rid, pasid, address, access, result);
+  if (arch == ARCH_RISCV) return translateWith<Riscv>(m, unit, rid, pasid, address, access, result);
   return STATUS_FAULT;
 }
 
-export function setRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, geometry: usize): u32 {
+/** `pasid`: NO_PASID for the requester's own route. Tables of the first and second stage, or 0. */
+export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
   const arch = priv(unit).arch;
-  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, type, domain, geometry);
-  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, geometry);
+  if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, pasid, type, domain, first, second);
+  if (arch == ARCH_SMMUV3 && pasid == NO_PASID) return setSmmuRoute(m, unit, rid, type, domain, first, second);
+  if (arch == ARCH_RISCV) return setRiscvRoute(m, unit, rid, pasid, type, domain, first, second);
+  if (pasid != NO_PASID || first != 0) return EDIT_FORMAT;
+  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, second);
   return EDIT_FORMAT;
 }

@@ -1,4 +1,4 @@
-// The one editor of kernel-built page tables: map, unmap, protect, split and dirty harvest for every format.
+// The one editor of kernel-built page tables: map, unmap, protect and split for every format. Dirty pages: edit-dirty.ts.
 //
 // Edits descend from the root to the entry that covers an address, then stay in that table while the range does.
 // An edit that cannot be finished for want of frames is refused before it changes anything: `framesFor*` count what
@@ -26,7 +26,7 @@ const DEEPEST: u32 = 8;
 
 // path of the present descent, by level: physical address of the table
 @inline
-function pathSlot(m: Engine, level: u32): usize {
+export function pathSlot(m: Engine, level: u32): usize {
   return <usize>m.scratch + 3072 + (level << 3);
 }
 
@@ -37,7 +37,7 @@ function orderOf<F extends PtFormat>(table: usize, level: u32): u32 {
 }
 
 @inline
-function entryAt<F extends PtFormat>(m: Engine, table: usize, level: u32, page: u64, address: u64): usize {
+export function entryAt<F extends PtFormat>(m: Engine, table: usize, level: u32, page: u64, address: u64): usize {
   const f = changetype<F>(0);
   const g = geometryOf(table);
   const index = <usize>((address >> f.spanLg2(g, level)) & ((<u64>1 << f.indexBits(g, level)) - 1));
@@ -87,7 +87,7 @@ function closeLevel<F extends PtFormat>(m: Engine, table: usize, level: u32, pag
  * entry covers the address: absent, a leaf, or (at `floor`) anything.
  */
 @inline
-function descend<F extends PtFormat>(m: Engine, table: usize, address: u64, floor: u32): u32 {
+export function descend<F extends PtFormat>(m: Engine, table: usize, address: u64, floor: u32): u32 {
   const f = changetype<F>(0);
   const g = geometryOf(table);
   let level = g.top;
@@ -125,6 +125,7 @@ function extend<F extends PtFormat>(m: Engine, table: usize, address: u64, level
 function prune<F extends PtFormat>(m: Engine, table: usize, address: u64, level: u32): bool {
   const f = changetype<F>(0);
   const g = geometryOf(table);
+  if (books(table).keep != 0) return false;
   let gone = false;
   while (level < g.top) {
     const page = load<u64>(pathSlot(m, level));
@@ -145,14 +146,14 @@ function prune<F extends PtFormat>(m: Engine, table: usize, address: u64, level:
 // ---- items
 
 @inline
-function itemEntries<F extends PtFormat>(table: usize, level: u32, lg2: u32): u32 {
+export function itemEntries<F extends PtFormat>(table: usize, level: u32, lg2: u32): u32 {
   const span = changetype<F>(0).spanLg2(geometryOf(table), level);
   return lg2 > span ? 1 << (lg2 - span) : 1;
 }
 
 /** First entry of the item that covers the address. */
 @inline
-function itemAt<F extends PtFormat>(m: Engine, table: usize, level: u32, page: u64, address: u64, lg2: u32): usize {
+export function itemAt<F extends PtFormat>(m: Engine, table: usize, level: u32, page: u64, address: u64, lg2: u32): usize {
   return entryAt<F>(m, table, level, page, address & ~((<u64>1 << lg2) - 1));
 }
 
@@ -172,8 +173,13 @@ function split<F extends PtFormat>(m: Engine, table: usize, level: u32, address:
   if (lg2 > span) {
     let at = itemAt<F>(m, table, level, page, address, lg2);
     const count = itemEntries<F>(table, level, lg2);
+    let dirty = false;
+    if (f.tracks(g)) {
+      for (let i: u32 = 0; i < count; i++) dirty = dirty || f.dirty(g, level, f.read(g, at + (i << entryLg2)));
+    }
     for (let i: u32 = 0; i < count; i++) {
-      f.write(g, at, f.makePart(g, level, f.read(g, at), level, output + (<u64>i << span)));
+      const part = f.makePart(g, level, f.read(g, at), level, output + (<u64>i << span));
+      f.write(g, at, dirty ? f.soil(g, level, part) : part);
       at += 1 << entryLg2;
     }
     return true;
@@ -225,7 +231,7 @@ function cut<F extends PtFormat>(m: Engine, table: usize, address: u64): bool {
 }
 
 /** Cut both ends of [first, last] where items straddle them; nothing changes when frames do not suffice. */
-function cutEnds<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64): bool {
+export function cutEnds<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64): bool {
   // an end at the very end of the input range wraps to entry 0, where nothing can straddle
   const end = last + 1;
   // two ends in one large item share tables, so this may ask for a few frames too many
@@ -233,15 +239,19 @@ function cutEnds<F extends PtFormat>(m: Engine, table: usize, first: u64, last: 
   return cut<F>(m, table, first) && cut<F>(m, table, end);
 }
 
-// ---- unmap
+// ---- unmap and protect
 
-/** Remove every item inside [first, last], whose ends no item straddles; bytes removed. */
-function removeItems<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64): u64 {
+const REMOVE: u32 = 0xffff_ffff;
+
+/**
+ * Remove every item inside [first, last], whose ends no item straddles, or give it `permissions`; bytes that were
+ * mapped there.
+ */
+function changeItems<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64, permissions: u32): u64 {
   const f = changetype<F>(0);
   const g = geometryOf(table);
-  const b = books(table);
   const entryLg2 = f.entryLg2(g);
-  let removed: u64 = 0;
+  let changed: u64 = 0;
   let address = first;
   while (true) {
     const level = descend<F>(m, table, address, 0);
@@ -260,19 +270,31 @@ function removeItems<F extends PtFormat>(m: Engine, table: usize, first: u64, la
       if (kind == ENTRY_LEAF) {
         const lg2 = f.itemLg2(g, level, entry);
         const count = itemEntries<F>(table, level, lg2);
-        for (let i: u32 = 0; i < count; i++) f.write(g, at + (i << entryLg2), 0);
-        store<u32>(live, load<u32>(live) - count);
-        removed += <u64>1 << lg2;
+        if (permissions == REMOVE) {
+          for (let i: u32 = 0; i < count; i++) f.write(g, at + (i << entryLg2), 0);
+          store<u32>(live, load<u32>(live) - count);
+        } else {
+          for (let i: u32 = 0; i < count; i++) {
+            const one = at + (i << entryLg2);
+            f.write(g, one, f.withPermissions(g, level, f.read(g, one), permissions));
+          }
+        }
+        changed += <u64>1 << lg2;
         step = <u64>1 << lg2;
       } else if (kind == ENTRY_TABLE) break;
       here = (here & ~(step - 1)) + step;
       if (here > stop || here == 0) break;
     }
-    prune<F>(m, table, address, level);
-    if (here > last || here == 0) break;
+    if (permissions == REMOVE) prune<F>(m, table, address, level);
+    if (here > last || here == 0) return changed;
     address = here;
   }
-  b.mapped -= removed;
+}
+
+@inline
+function removeItems<F extends PtFormat>(m: Engine, table: usize, first: u64, last: u64): u64 {
+  const removed = changeItems<F>(m, table, first, last, REMOVE);
+  books(table).mapped -= removed;
   return removed;
 }
 
@@ -300,12 +322,14 @@ function isEmpty<F extends PtFormat>(m: Engine, table: usize, first: u64, last: 
 }
 
 @inline
-function badRange<F extends PtFormat>(table: usize, first: u64, size: u64): u32 {
+export function badRange<F extends PtFormat>(table: usize, first: u64, size: u64): u32 {
   const f = changetype<F>(0);
   const g = geometryOf(table);
   const small: u64 = ((<u64>1 << g.granule) - 1);
   if (size == 0 || ((first | size) & small) != 0) return EDIT_ALIGNMENT;
   const last = first + size - 1;
+  // both ends may be inside and what is between them not: canonical addresses
+  if (g.inputBits < 64 && (size - 1) >> g.inputBits != 0) return EDIT_RANGE;
   if (last < first || f.outside(g, first) != 0 || f.outside(g, last) != 0) return EDIT_RANGE;
   return EDIT_OK;
 }
@@ -319,6 +343,22 @@ export function unmap<F extends PtFormat>(m: Engine, table: usize, first: u64, s
   const last = first + size - 1;
   if (!cutEnds<F>(m, table, first, last)) return EDIT_NO_FRAME;
   b.done = removeItems<F>(m, table, first, last);
+  return EDIT_OK;
+}
+
+/**
+ * Give everything that is mapped in [first, first + size) other permissions, holes allowed; bytes changed are in
+ * `done`. A large item is split at the ends.
+ */
+export function protect<F extends PtFormat>(m: Engine, table: usize, first: u64, size: u64, permissions: u32): u32 {
+  const b = books(table);
+  b.done = 0;
+  const bad = badRange<F>(table, first, size);
+  if (bad != EDIT_OK) return bad;
+  if (!changetype<F>(0).expressible(geometryOf(table), permissions)) return EDIT_PERMISSION;
+  const last = first + size - 1;
+  if (!cutEnds<F>(m, table, first, last)) return EDIT_NO_FRAME;
+  b.done = changeItems<F>(m, table, first, last, permissions);
   return EDIT_OK;
 }
 
@@ -410,6 +450,12 @@ export function map<F extends PtFormat>(
     removeItems<F>(m, table, first, last);
   } else if (framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
 
+  if (b.keep != 0 && g.top != 0 && size >> f.spanLg2(g, 1) != 0) {
+    // tables that were kept though empty make way for large items
+    b.keep = 0;
+    removeItems<F>(m, table, first, last);
+    b.keep = 1;
+  }
   const sizes = f.buildable(g) & g.leaves & b.leaves;
   const entryLg2 = f.entryLg2(g);
   let address = first;

@@ -1,41 +1,69 @@
-// Edits by format number: one line for each format in each switch.
+// Edits by format number: one line for each format.
 import * as edit from "./edit";
+import { readDirty as readDirtyOf } from "./edit-dirty";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
+import { PtFormat } from "./format/contract";
+import { VmsaFirst } from "./format/vmsav8-first";
+import { VmsaSecond } from "./format/vmsav8-second";
+import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
-import { EDIT_FORMAT, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_VTD_SECOND } from "./layout";
+import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND } from "./layout";
+import { RiscvSv } from "./format/riscv-sv";
+import { RiscvSv32 } from "./format/riscv-sv32";
 import { Engine } from "./memory/physical";
 import { geometryOf } from "./table";
 
-export function openTable(m: Engine, table: usize): u32 {
+const OPEN: u32 = 0;
+const CLOSE: u32 = 1;
+const MAP: u32 = 2;
+const UNMAP: u32 = 3;
+const PROTECT: u32 = 4;
+const DIRTY: u32 = 5;
+
+function doneBy<F extends PtFormat>(m: Engine, table: usize, what: u32, first: u64, size: u64, other: u64, permissions: u32, flags: u32): u32 {
+  if (what == MAP) return edit.map<F>(m, table, first, other, size, permissions, flags);
+  if (what == UNMAP) return edit.unmap<F>(m, table, first, size);
+  if (what == PROTECT) return edit.protect<F>(m, table, first, size, permissions);
+  if (what == DIRTY) return readDirtyOf<F>(m, table, first, size, other, flags);
+  if (what == OPEN) return edit.openTable<F>(m, table);
+  edit.closeTable<F>(m, table);
+  return EDIT_OK;
+}
+
+function done(m: Engine, table: usize, what: u32, first: u64, size: u64, other: u64, permissions: u32, flags: u32): u32 {
   const format = geometryOf(table).format;
-  if (format == FORMAT_VTD_SECOND) return edit.openTable<VtdSecond>(m, table);
-  if (format == FORMAT_AMD_V1) return edit.openTable<AmdV1>(m, table);
-  if (format == FORMAT_AMD_V2) return edit.openTable<AmdV2>(m, table);
+  if (format == FORMAT_VTD_SECOND) return doneBy<VtdSecond>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_VTD_FIRST) return doneBy<VtdFirst>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_AMD_V1) return doneBy<AmdV1>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_AMD_V2) return doneBy<AmdV2>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_VMSA_FIRST) return doneBy<VmsaFirst>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_VMSA_SECOND) return doneBy<VmsaSecond>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_RISCV_SV) return doneBy<RiscvSv>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_RISCV_SV32) return doneBy<RiscvSv32>(m, table, what, first, size, other, permissions, flags);
   return EDIT_FORMAT;
+}
+
+export function openTable(m: Engine, table: usize): u32 {
+  return done(m, table, OPEN, 0, 0, 0, 0, 0);
 }
 
 export function closeTable(m: Engine, table: usize): u32 {
-  const format = geometryOf(table).format;
-  if (format == FORMAT_VTD_SECOND) edit.closeTable<VtdSecond>(m, table);
-  else if (format == FORMAT_AMD_V1) edit.closeTable<AmdV1>(m, table);
-  else if (format == FORMAT_AMD_V2) edit.closeTable<AmdV2>(m, table);
-  else return EDIT_FORMAT;
-  return 0;
+  return done(m, table, CLOSE, 0, 0, 0, 0, 0);
 }
 
 export function mapPages(m: Engine, table: usize, first: u64, output: u64, size: u64, permissions: u32, flags: u32): u32 {
-  const format = geometryOf(table).format;
-  if (format == FORMAT_VTD_SECOND) return edit.map<VtdSecond>(m, table, first, output, size, permissions, flags);
-  if (format == FORMAT_AMD_V1) return edit.map<AmdV1>(m, table, first, output, size, permissions, flags);
-  if (format == FORMAT_AMD_V2) return edit.map<AmdV2>(m, table, first, output, size, permissions, flags);
-  return EDIT_FORMAT;
+  return done(m, table, MAP, first, size, output, permissions, flags);
 }
 
 export function unmapPages(m: Engine, table: usize, first: u64, size: u64): u32 {
-  const format = geometryOf(table).format;
-  if (format == FORMAT_VTD_SECOND) return edit.unmap<VtdSecond>(m, table, first, size);
-  if (format == FORMAT_AMD_V1) return edit.unmap<AmdV1>(m, table, first, size);
-  if (format == FORMAT_AMD_V2) return edit.unmap<AmdV2>(m, table, first, size);
-  return EDIT_FORMAT;
+  return done(m, table, UNMAP, first, size, 0, 0, 0);
+}
+
+export function protectPages(m: Engine, table: usize, first: u64, size: u64, permissions: u32): u32 {
+  return done(m, table, PROTECT, first, size, 0, permissions, 0);
+}
+
+export function readDirty(m: Engine, table: usize, first: u64, size: u64, at: u64, flags: u32): u32 {
+  return done(m, table, DIRTY, first, size, at, 0, flags);
 }

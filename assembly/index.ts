@@ -6,6 +6,7 @@ import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
 import { takeFault } from "./fault";
 import * as formats from "./formats";
+import * as frames from "./memory/frames";
 import { invalidate as invalidateCaches } from "./invalidate";
 import { checkGeometry } from "./format/contract";
 import { engine, forgetHit, span, storePhysical } from "./memory/physical";
@@ -108,6 +109,15 @@ export function sparsePagesUsed(context: usize): u32 {
   return engine(context).sparseUsed;
 }
 
+/** A zeroed block of 2^order frames for tables that the host writes; all ones when there is none. */
+export function takeFrames(context: usize, order: u32): u64 {
+  return frames.allocate(engine(context), order);
+}
+
+export function giveFrames(context: usize, low: u32, high: u32, order: u32): void {
+  frames.release(engine(context), wide(low, high), order);
+}
+
 /** The n-th frame allocation from now is refused; 0 turns that off. */
 export function failFrame(context: usize, after: u32): void {
   engine(context).failAfter = after;
@@ -132,6 +142,17 @@ export function mapPages(
 
 export function unmapPages(context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32): u32 {
   return formats.unmapPages(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh));
+}
+
+export function protectPages(context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32, permissions: u32): u32 {
+  return formats.protectPages(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh), permissions);
+}
+
+/** See `readDirty` of edit-dirty.ts. */
+export function readDirty(
+  context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32, atLow: u32, atHigh: u32, flags: u32,
+): u32 {
+  return formats.readDirty(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh), wide(atLow, atHigh), flags);
 }
 
 /** Walk one table without a trace; OUTCOME_*, the address at scratch + 8 and lg2 bytes at scratch + 16. */
@@ -168,8 +189,9 @@ export function batch(context: usize, unit: usize, columns: usize, capacity: u32
 
 export function run(
   context: usize, unit: usize, columns: usize, capacity: u32, from: u32, to: u32, devices: usize, deviceCount: u32, flags: u32,
+  costs: usize,
 ): u32 {
-  return runEvents(engine(context), unit, columns, capacity, from, to, devices, deviceCount, flags);
+  return runEvents(engine(context), unit, columns, capacity, from, to, devices, deviceCount, flags, costs);
 }
 
 export function invalidate(
@@ -178,9 +200,9 @@ export function invalidate(
   invalidateCaches(unit, caches, scope, domain, pasid, rid, wide(low, high), wide(lastLow, lastHigh));
 }
 
-/** Write the device-table words of a route; EDIT_*. `table` is a page table's record, or 0. */
-export function setRoute(context: usize, unit: usize, rid: u32, type: u32, domain: u32, table: usize): u32 {
-  return architectures.setRoute(engine(context), unit, rid, type, domain, table);
+/** Write the device-table words of a route; EDIT_*. `first` and `second` are page tables' records, or 0. */
+export function setRoute(context: usize, unit: usize, rid: u32, pasid: u32, type: u32, domain: u32, first: usize, second: usize): u32 {
+  return architectures.setRoute(engine(context), unit, rid, pasid, type, domain, first, second);
 }
 
 export function nextFault(unit: usize): usize {

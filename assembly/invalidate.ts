@@ -1,6 +1,6 @@
 // Invalidation as decoded requests. Raw descriptors of an architecture's queue are decoded to these by its own file.
 import { Cache, dropEntry, Entry, invalidateAll, invalidateLow8, invalidateRange, invalidateTagged } from "./cache/assoc";
-import { deviceAddress, makeTag, TAG_DOMAIN_MASK, TAG_EXACT, TAG_SECOND, TAG_SPACE_MASK, TAG_VALID } from "./cache/tag";
+import { deviceAddress, makeTag, TAG_DOMAIN_MASK, TAG_EXACT, TAG_NESTED, TAG_SECOND, TAG_SPACE_MASK, TAG_VALID } from "./cache/tag";
 import { Route } from "./device/route";
 import {
   CACHE_CONTEXT,
@@ -57,6 +57,8 @@ function dropTranslations(c: Cache, flags: u32, scope: u32, domain: u32, pasid: 
     invalidateRange(c, makeTag(domain, pasid, 0), TAG_SPACE_MASK, first, last);
     return;
   }
+  // what two stages made is filed under the first one's address: which entries went through the page is not known
+  if (c.odd != 0) invalidateTagged(c, makeTag(domain, 0, TAG_NESTED), TAG_DOMAIN_MASK | TAG_NESTED);
   // a page of a domain: when only plain second-stage entries are about, the whole tag is known
   const tag = makeTag(domain, 0, TAG_SECOND);
   if (flags & UNIT_PAGE_LOW8) {

@@ -14,6 +14,7 @@ export const ACCESS_WRITE = 2;
 export const ACCESS_EXECUTE = 4;
 export const ACCESS_ANY = 8;
 export const ACCESS_PRIVILEGED = 16; // the request asks for supervisor privilege
+export const ACCESS_IMPLICIT = 32; // the engine's own: stage 2 is asked for a table of stage 1
 
 // ---- permissions of a translation: user bits as ACCESS_*, the same for a privileged requester three bits up
 export const PERM_PRIVILEGED_SHIFT = 3;
@@ -43,7 +44,9 @@ export const NO_PASID = 0xffffffff;
 
 // ---- architectures of an IOMMU unit
 export const ARCH_VTD = 1;
+export const ARCH_SMMUV3 = 2;
 export const ARCH_AMDVI = 3;
+export const ARCH_RISCV = 4;
 
 // ---- registers of a unit, by architecture (what they hold: the device file)
 export const VTD_ROOT = 0;
@@ -59,12 +62,42 @@ export const AMDVI_FEATURES = 4;
 export const AMDVI_ADDRESS_BITS = 5;
 export const AMDVI_SEGMENT = 6; // segments 1 to 7 of the device table
 export const AMDVI_REPORT = 13; // the engine's own: what the next event says
+export const SMMU_IDR0 = 0;
+export const SMMU_IDR1 = 1;
+export const SMMU_IDR3 = 2;
+export const SMMU_IDR5 = 3;
+export const SMMU_CR0 = 4;
+export const SMMU_CR2 = 5;
+export const SMMU_GBPA = 6;
+export const SMMU_STRTAB_BASE = 7;
+export const SMMU_STRTAB_BASE_CFG = 8;
+export const SMMU_REPORT = 9; // the engine's own, with the next: what the next event says, and its IPA or FetchAddr
+export const SMMU_REPORT_ADDRESS = 10;
+export const RISCV_CAPABILITIES = 0;
+export const RISCV_FCTL = 1;
+export const RISCV_DDTP = 2;
+export const RISCV_GXL_WRITABLE = 3; // the engine's own, 0 or 1: fctl.GXL can be written
+export const RISCV_BE_WRITABLE = 4; // and fctl.BE
+export const RISCV_RCID_BITS = 5; // widths of the QoS identifiers
+export const RISCV_MCID_BITS = 6;
+export const RISCV_DEFAULTED = 7; // the engine's own: the route in hand is the default process's (DC.tc.DPE)
 
 // ---- page-table formats
 export const FORMAT_VTD_SECOND = 1;
 // flags of their geometries
 export const VTD_SECOND_SNOOP = 1; // ECAP_REG.SC: bit 11 of a leaf is SNP
 export const VTD_SECOND_TRANSIENT = 2; // ECAP_REG.DT: bit 62 of a leaf is TM
+export const VTD_SECOND_TRACKS = 4; // SSADE: hardware sets A and D
+export const VTD_SECOND_EXECUTE = 8; // SSEE: bit 2 permits execute
+export const VTD_SECOND_UNSNOOPED = 16; // an A or D update that is due cannot be made
+export const FORMAT_VTD_FIRST = 2;
+export const VTD_FIRST_EXTENDED = 1; // EAFE: hardware sets EA with A
+export const VTD_FIRST_WRITE_PROTECT = 2; // WPE: R/W binds a supervisor too
+export const VTD_FIRST_EXECUTE = 4; // ECAP_REG.ERS: XD has a meaning
+export const VTD_FIRST_NO_EXECUTE = 8; // NXE: XD forbids execute, or it is reserved
+export const VTD_FIRST_SMEP = 16; // a supervisor executes no user page
+export const VTD_FIRST_UNSNOOPED = 32; // an A or D update that is due cannot be made
+export const VTD_FIRST_NESTED = 64; // over a second stage
 export const FORMAT_AMD_V1 = 20;
 export const AMD_V1_READ = 1; // DTE.IR
 export const AMD_V1_WRITE = 2; // DTE.IW
@@ -75,6 +108,45 @@ export const AMD_V2_NX = 1; // EFR.NXSup
 export const AMD_V2_US = 2; // EFR.USSup
 export const AMD_V2_ACCESSED = 4;
 export const AMD_V2_DIRTY = 8;
+export const FORMAT_VMSA_FIRST = 0x60; // VMSAv8-64
+export const FORMAT_VMSA_SECOND = 0x61;
+export const VMSA_BIG_ENDIAN = 1; // CD.ENDI, STE.S2ENDI
+export const VMSA_ACCESSED = 2; // CD.HA, STE.S2HA
+export const VMSA_DIRTY = 4; // with it CD.HD, STE.S2HD
+export const VMSA_AFFD = 8; // AF = 0 counts as 1
+export const VMSA_DS = 16; // 52-bit descriptors of granules below 64K
+export const VMSA_PA52 = 32; // 52-bit descriptors of the 64K granule
+export const VMSA_UPPER = 64; // the range of TTB1
+export const VMSA_TBI = 128;
+export const VMSA_NO_WALK = 256; // CD.EPDx
+export const VMSA_E0PD = 512;
+export const VMSA_HAD = 1024; // table bits of rights are ignored
+export const VMSA_WXN = 2048;
+export const VMSA_PAN = 4096;
+export const VMSA_EPAN = 8192;
+export const VMSA_PRIVILEGES = 16384; // EL1 and EL2-E2H: two privileges, two ranges, ASIDs
+export const VMSA_XNX = 32768; // stage 2, from here
+export const VMSA_PTW = 65536;
+export const VMSA_FWB = 131072;
+export const FORMAT_RISCV_SV = 0x40; // Sv39, Sv48, Sv57 and their x4 forms, by `top`
+export const FORMAT_RISCV_SV32 = 0x41;
+export const RISCV_SV_X4 = 1; // a second stage
+export const RISCV_SV_SUM = 2; // PC.ta.SUM
+export const RISCV_SV_UPDATE = 4; // hardware sets A and D (SADE, GADE)
+export const RISCV_SV_BIG_ENDIAN = 8;
+export const RISCV_SV_PBMT = 16; // capabilities.Svpbmt
+export const RISCV_SV_RSW60 = 32; // capabilities.Svrsw60t59b
+export const RISCV_SV_TABLES = 64; // a second stage as walks for first-stage tables see it: D is set with A
+export const RISCV_SV_DIRTIES = 128; // the same under SADE: D is wanted
+// attributes of their leaves, and of whole translations
+export const RISCV_ATTRIBUTE_PBMT = 3; // 0 PMA, 1 NC, 2 IO
+export const RISCV_ATTRIBUTE_USER = 4;
+export const RISCV_ATTRIBUTE_GLOBAL = 8;
+export const RISCV_ATTRIBUTE_RIGHTS_SHIFT = 4; // R, W, X of the entries, as ACCESS_*
+export const RISCV_ATTRIBUTE_NAPOT = 128;
+export const RISCV_ATTRIBUTE_MSI = 256;
+export const RISCV_ATTRIBUTE_MRIF = 512; // RESULT_VALUE: the interrupt file, RESULT_VALUE2: the notice's identity
+export const RISCV_ATTRIBUTE_WIDE = 1024; // the leaf goes beyond the 34 bits of a guest address under SXL
 
 // ---- what a route does
 export const ROUTE_BLOCKED = 0;
@@ -181,6 +253,7 @@ export const RESULT_GROUP = RESULT_FLAGS + 4; // u32 page request group
 export const RESULT_BYTES = RESULT_GROUP + 4;
 
 export const RESULT_NOT_RECORDED = 1; // the fault is raised but kept out of the ring (FPD, DTF ...)
+export const RESULT_DEFAULT_PASID = 2; // a request without PASID that counts as one of PASID 0 (RISC-V DPE)
 
 export const STATUS_TRANSLATED = 0;
 export const STATUS_FAULT = 1;
@@ -216,6 +289,13 @@ export const EDIT_RANGE = 4; // beyond the table's input or output width
 export const EDIT_PERMISSION = 5; // the format cannot express the permissions
 export const EDIT_FORMAT = 6;
 
+// ---- dirty pages of a kernel-built table, in the scratch memory
+export const DIRTY_BASE = 8; // u64
+export const DIRTY_NEXT = 16; // u64
+export const DIRTY_BITMAP = 2560; // a bit for each of the smallest pages from the base up
+export const DIRTY_BITMAP_BYTES = 512;
+export const DIRTY_KEEP = 1; // read without clearing
+
 export const MAP_REPLACE = 1; // replace what is mapped instead of EDIT_EXISTS
 
 // ---- a kernel-built page table
@@ -225,7 +305,8 @@ export const TABLE_LEAVES = TABLE_MAPPED + 8; // u64 mask of lg2 leaf sizes in u
 export const TABLE_FRAMES = TABLE_LEAVES + 8; // u32 4 KiB frames held
 export const TABLE_REPLACED = TABLE_FRAMES + 4; // u32 items removed by MAP_REPLACE
 export const TABLE_DONE = TABLE_REPLACED + 4; // u64 bytes of the last edit
-export const TABLE_BYTES = TABLE_DONE + 16;
+export const TABLE_KEEP = TABLE_DONE + 8; // u32: tables that become empty stay where they are, as Linux keeps them
+export const TABLE_BYTES = TABLE_KEEP + 8;
 
 // ---- geometry of a page table: how a walk of it starts
 export const GEOMETRY_ROOT = 0; // u64
@@ -248,10 +329,11 @@ export const WORD_HIT_SHIFT = 16;
 export const WORD_SIZE_SHIFT = 20;
 
 // ---- events of a recorded run: columns, one after another, each `capacity` long
-// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32 | kind u8, flags u8, verdict u8, answer u8, code u16
+// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32, cost f32 | kind u8, flags u8, verdict u8, answer u8, code u16,
+// leaf u8, rights u8
 export const EVENTS_U64_COLUMNS = 4;
-export const EVENTS_U32_COLUMNS = 2;
-export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2;
+export const EVENTS_U32_COLUMNS = 3;
+export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2 + 2;
 
 // answer byte of a dma or fault event
 export const ANSWER_MATCHED = 1;
@@ -270,6 +352,15 @@ export const ANSWER_REPLACED = 8; // map over mapped pages
 
 export const RUN_IGNORE_INVALIDATIONS = 1; // of the IOTLB; stale table pointers would answer nonsense
 export const RUN_VERIFY = 2; // check every cached answer against the table
+export const RUN_PREFETCH = 8; // a walk fetches the next page's translation too
+export const RUN_COSTS = 4; // fill the cost column from the table of costs
+
+// costs of a request, all f64: [stage 0 first, 1 second, 2 device tables][level 0 to 7] of one memory reference, then of
+// what is paid without any
+export const COST_REFERENCES = 0;
+export const COST_HIT = COST_REFERENCES + 3 * 8 * 8; // an answer of the IOTLB
+export const COST_OTHER = COST_HIT + 8; // every other request, on top of its references
+export const COST_TABLE_BYTES = COST_OTHER + 8;
 
 // ---- per-device state of a run
 export const RUN_DEVICE_RID = 0; // u32
@@ -284,4 +375,6 @@ export const RUN_DEVICE_WRONG = RUN_DEVICE_MATCHED + 8;
 export const RUN_DEVICE_UNEXPLAINED = RUN_DEVICE_WRONG + 8;
 export const RUN_DEVICE_STALE = RUN_DEVICE_UNEXPLAINED + 8;
 export const RUN_DEVICE_PEAK = RUN_DEVICE_STALE + 8;
-export const RUN_DEVICE_BYTES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCHES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCH_REFERENCES = RUN_DEVICE_PREFETCHES + 8;
+export const RUN_DEVICE_BYTES = RUN_DEVICE_PREFETCH_REFERENCES + 8;

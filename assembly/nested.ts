@@ -1,14 +1,14 @@
 // Two stages: stage 2 for every stage-1 table, then for the output. Composed from the one walk.
 import { Route, secondStage } from "./device/route";
 import { Geometry, PtFormat } from "./format/contract";
-import { ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
+import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
 import { Walk, walkOf } from "./unit";
 import { TableAccess, walkTable } from "./walk";
 
 /** Stage-2 walk failed on behalf of stage 1: its report becomes the walk's own. */
 @inline
-function adopt(walk: Walk, second: Walk, implicit: u32): u32 {
+export function adopt(walk: Walk, second: Walk, implicit: u32): u32 {
   walk.outcome = second.outcome;
   walk.stage = STAGE_SECOND;
   walk.level = second.level;
@@ -27,7 +27,7 @@ export class ThroughSecond<F extends PtFormat> extends TableAccess {
     const r = changetype<Route>(route);
     const second = walkOf(unit, 1);
     second.references = 0;
-    const access: u32 = updating ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
+    const access: u32 = ACCESS_IMPLICIT | (updating ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ);
     const outcome = walkTable<F, TableAccess>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, address, access, updating, second, mode);
     walk.references += second.references;
     if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, updating ? 2 : 1);
@@ -42,7 +42,14 @@ export function walkNested<F extends PtFormat, S extends PtFormat>(
   m: Engine, unit: usize, route: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
 ): u32 {
   const first = walkTable<F, ThroughSecond<S>>(m, unit, route, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
-  if (first != OUTCOME_TRANSLATED) return first;
+  return first != OUTCOME_TRANSLATED ? first : throughSecond<S>(m, unit, route, access, writing, walk, mode);
+}
+
+/** Second stage of the output of a first stage that succeeded. */
+@inline
+export function throughSecond<S extends PtFormat>(
+  m: Engine, unit: usize, route: usize, access: u32, writing: bool, walk: Walk, mode: u32,
+): u32 {
   const r = changetype<Route>(route);
   const second = walkOf(unit, 1);
   second.references = 0;

@@ -2,7 +2,7 @@
 // region of the memory is the host's.
 import { Cache, Entry, find, findAddress, insert, keyOf, peek } from "./cache/assoc";
 import { deviceAddress, globalOf, TAG_VALID, withSource } from "./cache/tag";
-import { DECODED, DETOUR_BYPASS, DeviceTables } from "./device/contract";
+import { DECODED, DETOUR_BYPASS, DeviceTables, NOT_RECORDED } from "./device/contract";
 import { Route, ROUTE_QUIET, ROUTE_UNCACHED } from "./device/route";
 import { nextSlot } from "./fault";
 import {
@@ -161,11 +161,14 @@ function succeed(result: usize, pa: u64, lg2: u32, permissions: u32, hit: u32, r
 }
 
 function fail<D extends DeviceTables>(
-  unit: usize, rid: u32, pasid: u32, address: u64, access: u32, code: u32, quiet: bool, result: usize,
+  unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, code: u32, quiet: bool, result: usize,
 ): u32 {
+  if (code & NOT_RECORDED) quiet = true;
+  code &= ~NOT_RECORDED;
   store<u32>(result, STATUS_FAULT, RESULT_STATUS);
   store<u32>(result, code, RESULT_FAULT);
   store<u32>(result, quiet ? RESULT_NOT_RECORDED : 0, RESULT_FLAGS);
+  changetype<D>(0).reportFault(unit, found, pasid, code, address, result);
   if (quiet) return STATUS_FAULT;
   const slot = nextSlot(unit);
   if (slot != 0) changetype<D>(0).record(unit, slot, rid, pasid, code, address, access, result);
@@ -188,6 +191,15 @@ function describe(result: usize, walk: Walk): void {
   store<u32>(result, 0, RESULT_GROUP);
 }
 
+/** A request that no table answers. */
+function diverted(result: usize, status: u32, address: u64): u32 {
+  succeed(result, address, 0, 0, HIT_NONE, 0, 0);
+  store<u64>(result, 0, RESULT_VALUE);
+  store<u64>(result, 0, RESULT_VALUE2);
+  store<u32>(result, status, RESULT_STATUS);
+  return status;
+}
+
 /** Route of a requester that is not the last one, remembered for the next request; 0 after its fault was reported. */
 function findRoute<D extends DeviceTables>(
   m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, key: u64, result: usize,
@@ -201,12 +213,15 @@ function findRoute<D extends DeviceTables>(
   walk.entry = 0;
   walk.entryAddress = 0;
   walk.address = address;
-  const found = routeOf<D>(m, unit, rid, pasid, result);
+  const refused = changetype<D>(0).refuseUnit(unit, rid, pasid);
+  const found = refused != DECODED ? 0 : routeOf<D>(m, unit, rid, pasid, result);
   if (found == 0) {
-    const code = load<u32>(result, RESULT_FAULT);
-    const quiet = load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
+    // its slot may be another's now
+    p.lastRoute = 0;
+    const code = refused != DECODED ? refused : load<u32>(result, RESULT_FAULT);
+    const quiet = refused == DECODED && load<u32>(result, RESULT_FLAGS) == RESULT_NOT_RECORDED;
     describe(result, walk);
-    fail<D>(unit, rid, pasid, address, access, code, quiet, result);
+    fail<D>(unit, 0, rid, pasid, address, access, code, quiet, result);
     return 0;
   }
   p.lastKey = key;
@@ -222,11 +237,11 @@ function withoutWalk<D extends DeviceTables>(
   const route = changetype<Route>(found);
   const d = changetype<D>(0);
   const code = refused != DECODED ? refused : d.refuseOutput(unit, route, address, access);
-  if (code == DECODED) return succeed(result, address, 12, d.bypassPermissions(route), HIT_BYPASS, 0, 0);
+  if (code == DECODED) return succeed(result, d.bypassAddress(unit, address), 12, d.bypassPermissions(route), HIT_BYPASS, 0, 0);
   const walk = walkOf(unit, 0);
   walk.references = 0;
   describe(result, walk);
-  return fail<D>(unit, rid, pasid, address, access, code, d.quiet(route, code), result);
+  return fail<D>(unit, found, rid, pasid, address, access, code, d.quiet(route, code), result);
 }
 
 /** A request that the IOTLB did not answer: walk, and fill `pointer` unless it is null. */
@@ -241,10 +256,14 @@ function walked<D extends DeviceTables>(
   const code = outcome != OUTCOME_TRANSLATED ? d.code(unit, route, walk, access) : d.refuseOutput(unit, route, walk.pa, access);
   if (code != DECODED) {
     describe(result, walk);
-    return fail<D>(unit, rid, pasid, address, access, code, d.quiet(route, code), result);
+    return fail<D>(unit, found, rid, pasid, address, access, code, d.quiet(route, code), result);
   }
-  if (pointer != 0) fill(unit, pointer, tag, address, walk);
-  return succeed(result, walk.pa, walk.lg2, seenBy(walk.permissions, access), HIT_NONE, walk.references, walk.attributes);
+  const rights = d.rights(seenBy(walk.permissions, access), walk.attributes);
+  succeed(result, walk.pa, walk.lg2, rights, HIT_NONE, walk.references, walk.attributes);
+  const status = d.landing(unit, walk, result);
+  if (status != STATUS_TRANSLATED) store<u32>(result, status, RESULT_STATUS);
+  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk);
+  return status;
 }
 
 /** IOTLB entry that answers, 0 when none does. */
@@ -267,12 +286,7 @@ export function translateWith<D extends DeviceTables>(
   counters(unit).translations += 1;
   access = d.effectiveAccess(pasid, access);
   const status = d.intercept(unit, rid, pasid, address, access);
-  if (status != STATUS_TRANSLATED) {
-    store<u32>(result, status, RESULT_STATUS);
-    store<u32>(result, 0, RESULT_FAULT);
-    store<u64>(result, address, RESULT_PA);
-    return status;
-  }
+  if (status != STATUS_TRANSLATED) return diverted(result, status, address);
   const key = <u64>rid | (<u64>pasid << 32);
   let found = <usize>p.lastRoute;
   if (found != 0 && p.lastKey == key) {
@@ -283,23 +297,23 @@ export function translateWith<D extends DeviceTables>(
     if (found == 0) return STATUS_FAULT;
   }
   const route = changetype<Route>(found);
-  const detour = d.detour(unit, route, pasid, address, access);
-  if (detour != STATUS_TRANSLATED) {
-    if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
-    store<u32>(result, detour, RESULT_STATUS);
-    store<u32>(result, 0, RESULT_FAULT);
-    store<u64>(result, address, RESULT_PA);
-    return detour;
-  }
-  const refused = d.refuse(unit, route, pasid, address, access);
-  if (refused != DECODED || route.type == ROUTE_BYPASS) {
-    return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+  if (!d.plain(route)) {
+    access = d.routeAccess(route, pasid, access);
+    const detour = d.detour(unit, route, pasid, address, access);
+    if (detour != STATUS_TRANSLATED) {
+      if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+      return diverted(result, detour, address);
+    }
+    const refused = d.refuse(unit, route, pasid, address, access);
+    if (refused != DECODED || route.type == ROUTE_BYPASS) {
+      return withoutWalk<D>(unit, found, rid, pasid, address, access, refused, result);
+    }
   }
   const tag = p.flags & UNIT_SOURCE_TAG ? withSource(route.tag, rid) : route.tag;
   const pointer = cachePointer(unit, CACHE_IOTLB);
   if (pointer != 0) {
     const c = cacheAt(pointer);
-    const entry = cachedAnswer(c, address, tag);
+    const entry = cachedAnswer(c, d.cachedAddress(route, address), tag);
     if (entry != 0) {
       const e = changetype<Entry>(entry);
       const lg2: u32 = 12 + <u32>(e.key & 63);
@@ -307,7 +321,7 @@ export function translateWith<D extends DeviceTables>(
       // without the right, the tables decide: the entry may be older than they are
       if (allows(e.meta, access) && d.refuseOutput(unit, route, pa, access) == DECODED) {
         c.hits += 1;
-        return succeed(result, pa, lg2, seenBy(e.meta, access), HIT_IOTLB, 0, e.meta >> 8);
+        return succeed(result, pa, lg2, d.rights(seenBy(e.meta, access), e.meta >> 8), HIT_IOTLB, 0, e.meta >> 8);
       }
     }
     c.misses += 1;

@@ -35,7 +35,7 @@ const PATHS: usize = 2048;
 const STEP_BYTES: usize = 32;
 const PATH_BYTES: usize = 8 * STEP_BYTES;
 
-/** How a stage reaches its tables: straight (this class), or through stage 2 (nested.ts). */
+/** How a stage reaches its tables: straight (this class), or through stage 2 (nested.ts). `walk.level` is the table's. */
 @unmanaged
 export class TableAccess {
   /** stage-2 outcome for a table address; OUTCOME_TRANSLATED leaves the physical address in `walk.entryAddress` */
@@ -134,10 +134,12 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
   while (true) {
     const index = (address >> f.spanLg2(g, level)) & ((<u64>1 << f.indexBits(g, level)) - 1);
     const where = table + (index << entryLg2);
+    walk.level = level;
     const reached = tables.resolve(m, unit, route, walk, where, false, mode);
     if (reached != OUTCOME_TRANSLATED) return reached;
     walk.references += 1;
     if (!(mode & WALK_PEEK)) countReference(unit, stage, level);
+    if (!f.reaches(g, walk.entryAddress)) return end(walk, OUTCOME_ACCESS_ERROR, level, 0);
     const pointer = entryPointer(m, walk.entryAddress, 1 << entryLg2);
     if (pointer == 0) {
       return end(walk, m.refusal == MEMORY_POISON ? OUTCOME_POISON : OUTCOME_ACCESS_ERROR, level, 0);
@@ -174,7 +176,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       if (!(mode & WALK_PEEK)) cacheTable<F>(unit, g, caches, tag, address, level, table, state);
       continue;
     }
-    const lg2 = f.itemLg2(g, level, entry);
+    const lg2 = f.placedLg2(g, level, entry, address, f.itemLg2(g, level, entry));
     let permissions = f.permissions(g, level, entry, state);
     const refused = f.refusal(g, permissions, access);
     if (refused != OUTCOME_TRANSLATED) {
@@ -202,7 +204,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
         entry = touched;
       }
       // a later write must come back here to set D
-      if (!f.dirty(g, level, entry)) permissions &= ~0x12;
+      if (!(mode & WALK_PEEK) && !f.dirty(g, level, entry)) permissions &= ~0x12;
     }
     walk.lg2 = lg2;
     walk.permissions = permissions;
@@ -229,6 +231,8 @@ function update<F extends PtFormat, A extends TableAccess>(
   const f = changetype<F>(0);
   if (!f.updates(g)) return end(walk, OUTCOME_UPDATE_REFUSED, level, entry);
   const tables = changetype<A>(0);
+  walk.level = level;
+  walk.entry = entry;
   const reached = tables.resolve(m, unit, route, walk, where, true, mode);
   if (reached != OUTCOME_TRANSLATED) return reached;
   const bytes: u32 = 1 << f.entryLg2(g);

@@ -15,6 +15,8 @@ export const TAG_FIRST: u64 = 1 << 36;
 export const TAG_SECOND: u64 = 1 << 37;
 export const TAG_NESTED: u64 = TAG_FIRST | TAG_SECOND;
 
+/** Translation regimes that do not share answers (SMMUv3 stream worlds). */
+export const WORLD_SHIFT: u64 = 60;
 const SOURCE_SHIFT: u64 = 40;
 
 @inline

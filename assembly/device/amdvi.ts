@@ -150,7 +150,7 @@ export class Amdvi extends DeviceTables {
     const offset = <u64>(rid & (0xffff >> segmentBits)) << 5;
     if (offset + 32 > bytes) return report(unit, IO_PAGE_FAULT, 0);
     const at = (base & ADDRESS) + offset;
-    const words = m.scratch + 1024;
+    const words = m.scratch + 3584;
     for (let i: u32 = 0; i < 4; i++) {
       const pointer = i == 0 ? tablePointer(m, unit, at, 8, 0) : entryPointer(m, at + (i << 3), 8);
       if (pointer == 0) {
@@ -408,7 +408,8 @@ export function setAmdviRoute(m: Engine, unit: usize, rid: u32, type: u32, domai
   if (type != ROUTE_BLOCKED) low |= <u64>3 << 61;
   if (type == ROUTE_SECOND) {
     const g = changetype<Geometry>(geometry);
-    low |= (g.root & ADDRESS) | (<u64>(g.top + 1) << 9);
+    // HAD: a table whose A and D bits hardware sets
+    low |= (g.root & ADDRESS) | (<u64>(g.top + 1) << 9) | (g.flags & AMD_V1_DIRTY ? <u64>3 << 7 : 0);
   }
   // refuses while the words change
   store<u64>(at, 3);

@@ -18,7 +18,7 @@ export class Route {
   extra: u64; // the device file's own
   outputLimit: u64; // bypass: first address that is refused, 0 = none
   secondTag: u64; // nested: tag of second-stage walk-cache entries
-  // two geometries of GEOMETRY_BYTES follow
+  // three geometries of GEOMETRY_BYTES follow
 }
 
 const FIRST: usize = 64; // Route is 64 bytes at most
@@ -26,13 +26,19 @@ const FIRST: usize = 64; // Route is 64 bytes at most
 @inline
 export function firstStage(route: Route): Geometry {
   if (offsetof<Route>() > FIRST) ERROR("Route");
-  if (FIRST + 2 * 64 > <usize>ROUTE_BYTES) ERROR("ROUTE_BYTES");
+  if (FIRST + 3 * 64 > <usize>ROUTE_BYTES) ERROR("ROUTE_BYTES");
   return changetype<Geometry>(changetype<usize>(route) + FIRST);
 }
 
 @inline
 export function secondStage(route: Route): Geometry {
   return changetype<Geometry>(changetype<usize>(route) + FIRST + 64);
+}
+
+/** A third geometry, the device file's own. */
+@inline
+export function spareStage(route: Route): Geometry {
+  return changetype<Geometry>(changetype<usize>(route) + FIRST + 128);
 }
 
 /**

@@ -1,43 +1,59 @@
 // Intel VT-d: root and context tables of legacy mode (VT-d specification 9.1, 9.3), fault reasons (7.1.3, table 25)
-// and fault recording registers (11.4.14).
+// and fault recording registers (11.4.14). Scalable mode: vtd-scalable.ts.
 import {
   ACCESS_EXECUTE,
   ACCESS_PRIVILEGED,
+  ACCESS_READ,
   ACCESS_WRITE,
-  EDIT_NO_FRAME,
-  EDIT_OK,
-  FORMAT_VTD_SECOND,
   NO_PASID,
   OUTCOME_ACCESS_ERROR,
   OUTCOME_ADDRESS_SIZE,
   OUTCOME_OUTPUT_SIZE,
   OUTCOME_POISON,
   OUTCOME_RESERVED,
-  ROUTE_BLOCKED,
   ROUTE_BYPASS,
   ROUTE_SECOND,
   STATUS_INTERRUPT,
   STATUS_TRANSLATED,
-  VTD_CAP,
   VTD_ECAP,
-  VTD_HAW,
   VTD_ROOT,
-  VTD_SECOND_SNOOP,
-  VTD_SECOND_TRANSIENT,
   VTD_STATUS,
 } from "../layout";
 import { makeTag, TAG_SECOND } from "../cache/tag";
-import { Geometry } from "../format/contract";
-import { allocate, framePointer, NO_FRAME } from "../memory/frames";
-import { Engine } from "../memory/physical";
-import { register, setRegister, Walk } from "../unit";
+import { Engine, entryPointer } from "../memory/physical";
+import { register, Walk } from "../unit";
 import { DECODED, DeviceTables, tablePointer } from "./contract";
 import { Route, ROUTE_QUIET, secondStage } from "./route";
+import {
+  above,
+  describeSecond,
+  ECAP_ADMS,
+  ECAP_DT,
+  ECAP_PT,
+  ECAP_SMTS,
+  hostWidth,
+  knownWidth,
+  maxGuestWidth,
+  MODE_ABORT,
+  MODE_LEGACY,
+  MODE_SCALABLE,
+  STATUS_TES,
+  TABLE,
+  tableMode,
+} from "./vtd-registers";
+import {
+  decodeScalableDevice,
+  decodeScalablePasid,
+  RID_PRIVILEGED,
+  LEGACY_PASS,
+  SCALABLE,
+  scalableCode,
+  scalablePasid,
+  scalableRefusal,
+  SGN_4_BEYOND_HAW,
+  SGN_8_INTERRUPT,
+} from "./vtd-scalable";
 import { WALKER_VTD_SECOND } from "./walkers";
-
-// Registers of the unit (11.4): VTD_ROOT is RTADDR_REG (63:12 table, 11:10 translation table mode), VTD_CAP CAP_REG,
-// VTD_ECAP ECAP_REG, VTD_HAW the host address width in bits (0: MGAW + 1), VTD_STATUS GSTS_REG (bit 31: TES).
-const STATUS_TES: u64 = 1 << 31;
 
 // ---- fault reasons (7.1.3)
 const ROOT_NOT_PRESENT: u32 = 0x1;
@@ -53,32 +69,9 @@ const ROOT_RESERVED: u32 = 0xa;
 const CONTEXT_RESERVED: u32 = 0xb;
 const PAGING_RESERVED: u32 = 0xc;
 const OUTPUT_INTERRUPT: u32 = 0xe;
-
-const TABLE: u64 = ~0xfff;
-
-/** CAP_REG.MGAW (11.4.2, bits 21:16) is the width less one. */
-@inline
-function maxGuestWidth(unit: usize): u32 {
-  return (<u32>(register(unit, VTD_CAP) >> 16) & 63) + 1;
-}
-
-@inline
-function hostWidth(unit: usize): u32 {
-  const haw = <u32>register(unit, VTD_HAW);
-  return haw != 0 ? haw : maxGuestWidth(unit);
-}
-
-@inline
-function above(width: u32): u64 {
-  return width >= 64 ? 0 : ~((<u64>1 << width) - 1);
-}
-
-/** Leaf sizes that CAP_REG.SLLPS (37:34) allows beside 4 KiB. */
-@inline
-function leafSizes(unit: usize): u64 {
-  const sllps = register(unit, VTD_CAP) >> 34;
-  return (1 << 12) | (sllps & 1 ? <u64>1 << 21 : 0) | (sllps & 2 ? <u64>1 << 30 : 0);
-}
+const MODE_INVALID: u32 = 0x30;
+const LEGACY_PASID: u32 = 0x31;
+const ABORTED: u32 = 0x33;
 
 @unmanaged @final
 export class Vtd extends DeviceTables {
@@ -90,11 +83,14 @@ export class Vtd extends DeviceTables {
   decodeDevice(m: Engine, unit: usize, rid: u32, device: usize): u32 {
     const route = changetype<Route>(device);
     route.flags = 0;
+    route.bits = 0;
     if (!(register(unit, VTD_STATUS) & STATUS_TES)) {
       route.type = ROUTE_BYPASS;
+      route.bits = LEGACY_PASS;
       route.outputLimit = 0;
       return DECODED;
     }
+    if (tableMode(unit) == MODE_SCALABLE) return decodeScalableDevice(m, unit, rid, device);
     const wide = above(hostWidth(unit));
 
     // 9.1 root entry, 16 bytes a bus: 0 P, 11:1 reserved, HAW-1:12 context table, the rest reserved
@@ -102,9 +98,9 @@ export class Vtd extends DeviceTables {
     let pointer = tablePointer(m, unit, rootAt, 8, 1);
     if (pointer == 0) return ROOT_ACCESS;
     const root = load<u64>(pointer);
-    if (!(root & 1)) return ROOT_NOT_PRESENT;
-    pointer = tablePointer(m, unit, rootAt + 8, 8, 1);
+    pointer = entryPointer(m, rootAt + 8, 8);
     if (pointer == 0) return ROOT_ACCESS;
+    if (!(root & 1)) return ROOT_NOT_PRESENT;
     if ((root & (wide | 0xffe)) != 0 || load<u64>(pointer) != 0) return ROOT_RESERVED;
 
     // 9.3 context entry, 16 bytes a device and function:
@@ -113,7 +109,7 @@ export class Vtd extends DeviceTables {
     pointer = tablePointer(m, unit, contextAt, 8, 0);
     if (pointer == 0) return CONTEXT_ACCESS;
     const low = load<u64>(pointer);
-    pointer = tablePointer(m, unit, contextAt + 8, 8, 0);
+    pointer = entryPointer(m, contextAt + 8, 8);
     if (pointer == 0) return CONTEXT_ACCESS;
     const high = load<u64>(pointer);
     if (low & 2) route.flags |= ROUTE_QUIET;
@@ -121,47 +117,66 @@ export class Vtd extends DeviceTables {
     if ((low & (wide | 0xff0)) != 0 || (high & 0xffff_ffff_ff00_0080) != 0) return CONTEXT_RESERVED;
 
     const width = <u32>(high & 7);
-    // CAP_REG.SAGAW (12:8): bit 1 three levels, bit 2 four, bit 3 five
-    if (width < 1 || width > 3 || !(register(unit, VTD_CAP) >> 8 >> width & 1)) return CONTEXT_INVALID;
+    if (!knownWidth(unit, width)) return CONTEXT_INVALID;
     const translation = <u32>(low >> 2 & 3);
     const ecap = register(unit, VTD_ECAP);
     // TT: 00 untranslated requests only, 01 device-TLBs too (ECAP.DT, bit 2), 10 pass-through (ECAP.PT, bit 6)
-    if (translation == 3 || (translation == 1 && !(ecap & 4)) || (translation == 2 && !(ecap & 64))) return CONTEXT_INVALID;
+    if (translation == 3 || (translation == 1 && !(ecap & ECAP_DT)) || (translation == 2 && !(ecap & ECAP_PT))) return CONTEXT_INVALID;
     route.domain = <u32>(high >> 8) & 0xffff;
     route.space = 0;
     if (translation == 2) {
       route.type = ROUTE_BYPASS;
+      route.bits = LEGACY_PASS;
       route.outputLimit = <u64>1 << min(30 + 9 * width, maxGuestWidth(unit));
       return DECODED;
     }
     route.type = ROUTE_SECOND;
     route.walker = WALKER_VTD_SECOND;
     route.tag = makeTag(route.domain, 0, TAG_SECOND);
-    const g = secondStage(route);
-    g.format = FORMAT_VTD_SECOND;
-    g.root = low & TABLE;
-    g.top = 1 + width;
-    g.inputBits = min(30 + 9 * width, maxGuestWidth(unit));
-    g.outputBits = hostWidth(unit);
-    g.leaves = leafSizes(unit);
-    g.granule = 12;
-    g.flags = (ecap & 0x80 ? VTD_SECOND_SNOOP : 0) | (ecap & 4 ? VTD_SECOND_TRANSIENT : 0);
+    describeSecond(unit, secondStage(route), low & TABLE, width, 0);
     return DECODED;
   }
 
-  // a unit in legacy mode has no PASIDs: 3.4.1 such a request finds an invalid context
-  decodePasid(m: Engine, unit: usize, device: usize, rid: u32, pasid: u32, route: Route): u32 {
-    route.flags = changetype<Route>(device).flags;
-    return CONTEXT_INVALID;
+  // 11.4.5 TTM; 7.1.3 RTA.1, RTA.2, RTA.4
+  @inline refuseUnit(unit: usize, rid: u32, pasid: u32): u32 {
+    if (!(register(unit, VTD_STATUS) & STATUS_TES)) return DECODED;
+    const mode = tableMode(unit);
+    if (mode == MODE_LEGACY) return pasid == NO_PASID ? DECODED : LEGACY_PASID;
+    const ecap = register(unit, VTD_ECAP);
+    if (mode == MODE_SCALABLE) return ecap & ECAP_SMTS ? DECODED : MODE_INVALID;
+    return mode == MODE_ABORT && (ecap & ECAP_ADMS) != 0 ? ABORTED : MODE_INVALID;
   }
 
-  // pass-through is bounded by the width of AW and MGAW (3.6); 3.14: nothing may be translated into the interrupt range
+  @inline effectivePasid(unit: usize, device: usize, pasid: u32): u32 {
+    return changetype<Route>(device).bits & SCALABLE ? scalablePasid(device, pasid) : NO_PASID;
+  }
+  decodePasid(m: Engine, unit: usize, device: usize, rid: u32, pasid: u32, route: Route): u32 {
+    return decodeScalablePasid(m, unit, device, pasid, route);
+  }
+
+  // legacy mode: a second stage without SSEE, to which privilege and execute requests are nothing
+  @inline plain(route: Route): bool { return route.bits == 0; }
+  // 3.4.3: without PASID there is no execute request, and RID_PRIV of the context entry gives the privilege
+  @inline routeAccess(route: Route, pasid: u32, access: u32): u32 {
+    if (pasid != NO_PASID) return access;
+    return (access & ~(ACCESS_PRIVILEGED | ACCESS_EXECUTE)) | (access & ACCESS_EXECUTE ? ACCESS_READ : 0) | (route.bits & RID_PRIVILEGED ? ACCESS_PRIVILEGED : 0);
+  }
+  @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 {
+    return scalableRefusal(route, access);
+  }
+
+  // pass-through is bounded: legacy by AW and MGAW (3.6), scalable by the host address width; 3.14: nothing may be
+  // translated into the interrupt range
   @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 {
-    if (route.type == ROUTE_BYPASS) return route.outputLimit != 0 && pa >= route.outputLimit ? BEYOND_WIDTH : DECODED;
-    return pa >> 20 == 0xfee ? OUTPUT_INTERRUPT : DECODED;
+    const interrupt = pa >> 20 == 0xfee;
+    if (route.bits == 0) return interrupt ? OUTPUT_INTERRUPT : DECODED;
+    const beyond = route.type == ROUTE_BYPASS && route.outputLimit != 0 && pa >= route.outputLimit;
+    if (route.bits & LEGACY_PASS) return beyond ? BEYOND_WIDTH : DECODED;
+    return beyond ? SGN_4_BEYOND_HAW : interrupt ? SGN_8_INTERRUPT : DECODED;
   }
 
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 {
+    if (route.bits & SCALABLE) return scalableCode(route, walk);
     const outcome = walk.outcome;
     if (outcome == OUTCOME_RESERVED || outcome == OUTCOME_OUTPUT_SIZE) return PAGING_RESERVED;
     if (outcome == OUTCOME_ADDRESS_SIZE) return BEYOND_WIDTH;
@@ -185,41 +200,4 @@ export class Vtd extends DeviceTables {
     store<u64>(slot, address & TABLE);
     store<u64>(slot, high, 8);
   }
-}
-
-// ---- the driver's side of the same words
-
-/**
- * Write the route of a requester: blocked (entry cleared), second stage, or pass-through. Root and context tables are
- * made as they are needed, in frames of the engine. EDIT_*. Caches are the caller's to invalidate.
- */
-export function setVtdRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, geometry: usize): u32 {
-  let rootTable = register(unit, VTD_ROOT) & TABLE;
-  if (rootTable == 0) {
-    rootTable = allocate(m, 0);
-    if (rootTable == NO_FRAME) return EDIT_NO_FRAME;
-    setRegister(unit, VTD_ROOT, rootTable);
-  }
-  const rootAt = framePointer(m, rootTable) + ((rid >> 8 & 0xff) << 4);
-  let context = load<u64>(rootAt) & TABLE;
-  if (context == 0) {
-    if (type == ROUTE_BLOCKED) return EDIT_OK;
-    context = allocate(m, 0);
-    if (context == NO_FRAME) return EDIT_NO_FRAME;
-    store<u64>(rootAt, context | 1);
-  }
-  const at = framePointer(m, context) + ((rid & 0xff) << 4);
-  // not present first, so that no mix of old and new words can be read
-  store<u64>(at, 0);
-  if (type == ROUTE_BLOCKED) {
-    store<u64>(at, 0, 8);
-    return EDIT_OK;
-  }
-  const g = changetype<Geometry>(geometry);
-  // pass-through: AW is the widest that SAGAW reports
-  const sagaw = <u32>(register(unit, VTD_CAP) >> 8) & 0x1f;
-  const width = type == ROUTE_BYPASS ? 31 - clz(sagaw) : g.top - 1;
-  store<u64>(at, <u64>width | (<u64>domain << 8), 8);
-  store<u64>(at, type == ROUTE_BYPASS ? 0b1001 : (g.root & TABLE) | 1);
-  return EDIT_OK;
 }

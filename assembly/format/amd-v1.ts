@@ -8,7 +8,6 @@
 // lowest 0 from bit 12 on is one below its lg2. U and FC are page bits, reserved in table entries. Levels of the
 // specification count from 1.
 import {
-  ACCESS_ANY,
   ACCESS_EXECUTE,
   ACCESS_READ,
   ACCESS_WRITE,
@@ -16,13 +15,10 @@ import {
   AMD_V1_DIRTY,
   AMD_V1_READ,
   AMD_V1_WRITE,
-  OUTCOME_ADDRESS_SIZE,
-  OUTCOME_NO_READ,
-  OUTCOME_NO_WRITE,
-  OUTCOME_TRANSLATED,
   PERM_PRIVILEGED_SHIFT,
 } from "../layout";
 import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
+import { narrowInput, refuseReadWrite } from "./shared";
 
 // 2.2.3, figures "I/O Page Table Entry" and "I/O Page Directory Entry"
 const PRESENT: u64 = 1;
@@ -63,9 +59,7 @@ function encodedLg2(entry: u64): u32 {
 @unmanaged @final
 export class AmdV1 extends PtFormat {
   // address bits above those that the root level translates must be zero
-  @inline outside(g: Geometry, address: u64): u32 {
-    return g.inputBits < 64 && (address >> g.inputBits) != 0 ? OUTCOME_ADDRESS_SIZE : OUTCOME_TRANSLATED;
-  }
+  @inline outside(g: Geometry, address: u64): u32 { return narrowInput(g, address); }
   // the sixth level has address bits 63:57 only
   @inline indexBits(g: Geometry, level: u32): u32 { return level == 5 ? 7 : 9; }
   @inline tableLg2(g: Geometry, level: u32): u32 { return 12; }
@@ -110,12 +104,7 @@ export class AmdV1 extends PtFormat {
     return state & this.rights((entry & READ) != 0, (entry & WRITE) != 0);
   }
   @inline permissions(g: Geometry, level: u32, entry: u64, state: u32): u32 { return this.narrow(g, level, entry, state); }
-  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 {
-    if (access & ACCESS_ANY) return permissions & (ACCESS_READ | ACCESS_WRITE) ? OUTCOME_TRANSLATED : OUTCOME_NO_READ;
-    if (access & ACCESS_WRITE && !(permissions & ACCESS_WRITE)) return OUTCOME_NO_WRITE;
-    if (access & (ACCESS_READ | ACCESS_EXECUTE) && !(permissions & ACCESS_READ)) return OUTCOME_NO_READ;
-    return OUTCOME_TRANSLATED;
-  }
+  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 { return refuseReadWrite(permissions, access); }
 
   // 2.2.3.1 and 2.2.3.2: A in every entry, D in the page, once the walk has succeeded
   @inline late(g: Geometry): bool { return true; }
@@ -135,7 +124,10 @@ export class AmdV1 extends PtFormat {
   @inline makeTable(g: Geometry, level: u32, table: u64): u64 {
     return table | PRESENT | READ | WRITE | (<u64>level << 9);
   }
-  @inline buildable(g: Geometry): u64 { return (1 << 12) | (1 << 21) | (1 << 30) | (<u64>1 << 39) | (<u64>1 << 48); }
+  @inline buildable(g: Geometry): u64 {
+    const all = (1 << 12) | (1 << 21) | (1 << 30) | (<u64>1 << 39) | (<u64>1 << 48);
+    return all & ((<u64>2 << this.spanLg2(g, min(g.top, <u32>4))) - 1);
+  }
   @inline expressible(g: Geometry, permissions: u32): bool { return (permissions & (ACCESS_READ | ACCESS_WRITE)) != 0; }
   @inline bits(permissions: u32): u64 {
     return (permissions & ACCESS_READ ? READ : 0) | (permissions & ACCESS_WRITE ? WRITE : 0);

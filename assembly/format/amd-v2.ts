@@ -15,7 +15,6 @@ import {
   AMD_V2_DIRTY,
   AMD_V2_NX,
   AMD_V2_US,
-  OUTCOME_ADDRESS_SIZE,
   OUTCOME_NO_EXECUTE,
   OUTCOME_NO_USER,
   OUTCOME_NO_WRITE,
@@ -23,6 +22,7 @@ import {
   PERM_PRIVILEGED_SHIFT,
 } from "../layout";
 import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
+import { canonicalInput, x86Part } from "./shared";
 
 // AMD64 volume 2, 5.3.3 to 5.4
 const PRESENT: u64 = 1;
@@ -38,10 +38,7 @@ const NO_EXECUTE: u64 = 1 << 63;
 @unmanaged @final
 export class AmdV2 extends PtFormat {
   // 5.3.1: canonical form
-  @inline outside(g: Geometry, address: u64): u32 {
-    const high = <i64>address >> (g.inputBits - 1);
-    return high != 0 && high != -1 ? OUTCOME_ADDRESS_SIZE : OUTCOME_TRANSLATED;
-  }
+  @inline outside(g: Geometry, address: u64): u32 { return canonicalInput(g, address); }
 
   @inline large(level: u32, entry: u64): bool { return (level == 1 || level == 2) && (entry & PAGE_SIZE) != 0; }
 
@@ -103,12 +100,8 @@ export class AmdV2 extends PtFormat {
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
     return address | PRESENT | USER | this.bits(g, permissions) | (level ? PAGE_SIZE : 0);
   }
-  // PAT moves from bit 12 to bit 7 in a page of 4 KiB
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 {
-    const kept = address | (leaf & ~(ADDRESS | PAGE_SIZE));
-    if (leafLevel == 0) return kept | (leaf & PAGE_SIZE);
-    const pat = leaf & 0x1000;
-    return kept | (level ? PAGE_SIZE | pat : pat >> 5);
+    return x86Part(level, leaf, leafLevel, address);
   }
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 {
     return (leaf & ~(WRITE | NO_EXECUTE)) | this.bits(g, permissions);

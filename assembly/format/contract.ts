@@ -53,6 +53,8 @@ export class PtFormat {
   @inline tableLg2(g: Geometry, level: u32): u32 { return this.indexBits(g, level) + this.entryLg2(g); }
   /** OUTCOME_* when the input address cannot be looked up at all */
   @inline outside(g: Geometry, address: u64): u32 { return OUTCOME_TRANSLATED; }
+  /** a table entry may lie at this physical address; otherwise its read is an access error */
+  @inline reaches(g: Geometry, address: u64): bool { return true; }
   /** the entry at a pointer, in the table's byte order */
   @inline read(g: Geometry, pointer: usize): u64 { return load<u64>(pointer); }
   @inline write(g: Geometry, pointer: usize, entry: u64): void { store<u64>(pointer, entry); }
@@ -66,6 +68,8 @@ export class PtFormat {
   @inline tableAddress(g: Geometry, level: u32, entry: u64): u64 { return 0; }
   /** lg2 bytes of the item that a leaf entry belongs to */
   @inline itemLg2(g: Geometry, level: u32, entry: u64): u32 { return this.spanLg2(g, level); }
+  /** the same for one address: an entry that contradicts the others of its span counts alone */
+  @inline placedLg2(g: Geometry, level: u32, entry: u64, address: u64, lg2: u32): u32 { return lg2; }
   /** output address of the item's first byte */
   @inline itemAddress(g: Geometry, level: u32, entry: u64, lg2: u32): u64 { return 0; }
   /** memory attributes of a leaf, in the format's own bits */
@@ -108,6 +112,8 @@ export class PtFormat {
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 { return 0; }
   /** a leaf with other permissions */
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 { return leaf; }
+  /** a leaf with its D bit set: hardware sets that of one entry of a span, for all of it */
+  @inline soil(g: Geometry, level: u32, leaf: u64): u64 { return leaf; }
   /** a leaf with its D bit cleared */
   @inline clean(g: Geometry, level: u32, leaf: u64): u64 { return leaf; }
 }

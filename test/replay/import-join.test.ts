@@ -4,6 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { ReplayError } from "../../ts/replay/errors.ts";
 import { importTrace } from "../../ts/replay/importers/import.ts";
+import { replayTrace } from "../../ts/replay/replay.ts";
 import { Kind, Scope } from "../../ts/replay/trace.ts";
 import { generateRun, type RunOptions } from "./fixtures/generate.ts";
 import { replayWithMaps } from "./fixtures/model.ts";
@@ -91,6 +92,18 @@ describe("synthetic runs", () => {
 		{ title: "first stage, strict", seed: 6, devices: 3, mode: "strict", firstStage: true, requests: 120 },
 		{ title: "first stage, lazy", seed: 7, devices: 3, mode: "lazy", firstStage: true, requests: 120 },
 		{ title: "strict, without timestamps", seed: 8, devices: 4, mode: "strict", timestamps: false, requests: 120 },
+		{ title: "lazy, without timestamps", seed: 13, devices: 4, mode: "lazy", timestamps: false, requests: 200 },
+		{ title: "lazy, one device without timestamps, after a boot and before a shutdown", seed: 14, devices: 1, mode: "lazy", timestamps: false, boot: 30, tail: 40, requests: 400 },
+		{ title: "lazy, twelve devices, first stage, without timestamps", seed: 15, devices: 12, mode: "lazy", firstStage: true, timestamps: false, boot: 10, tail: 24, requests: 50 },
+		{ title: "lazy, idle now and then, clocks that wander, invalidations that wait", seed: 16, devices: 3, mode: "lazy", idle: true, wander: true, stalls: true, boot: 20, tail: 10, requests: 200 },
+		{ title: "lazy, one device in ticks of its timer, after a boot", seed: 17, devices: 1, mode: "lazy", boot: 60, tail: 40, requests: 600 },
+		{ title: "lazy, faults before and after flushes", seed: 18, devices: 4, mode: "lazy", lateUse: true, requests: 150 },
+		{ title: "strict, faults after unmaps", seed: 19, devices: 4, mode: "strict", lateUse: true, stalls: true, requests: 100 },
+		{ title: "strict, faults after unmaps, without timestamps", seed: 20, devices: 1, mode: "strict", lateUse: true, timestamps: false, boot: 30, tail: 10, requests: 300 },
+		{ title: "first stage, strict, wandering clocks, after a boot", seed: 21, devices: 12, mode: "strict", firstStage: true, wander: true, stalls: true, boot: 10, requests: 50 },
+		{ title: "lazy, one device, few flushes that are all alike, after a boot", seed: 427390, devices: 1, mode: "lazy", boot: 30, requests: 300 },
+		{ title: "behind a bridge, strict", seed: 22, devices: 3, mode: "strict", bridged: true, requests: 80 },
+		{ title: "behind a bridge, lazy", seed: 23, devices: 3, mode: "lazy", bridged: true, requests: 100 },
 		{ title: "fewer invalidations than an alignment wants", seed: 9, devices: 2, mode: "strict", requests: 5 },
 	];
 	for (const { title, ...options } of runs) {
@@ -109,9 +122,19 @@ describe("synthetic runs", () => {
 			});
 			expect(outcome.verdicts).toEqual({ agree: run.dmas, disagree: 0 });
 			expect(trace.stage).toBe(options.firstStage ? "first" : "second");
-			expect(trace.devices.map(({ domain }) => domain)).toEqual(Array.from({ length: options.devices }, (_, i) => 3 + i));
+			// and so says the engine, with its own caches and with QEMU's
+			expect((await replayTrace(trace)).dma).toMatchObject({ total: run.dmas + run.faults, wrongAddress: 0, unexplained: 0 });
+			expect(trace.devices.map(({ domain }) => domain)).toEqual(Array.from({ length: options.bridged ? 1 : options.devices }, (_, i) => 3 + i));
+			if (options.bridged) expect(trace.devices).toMatchObject([{ name: "0000:02:00.0", rid: 0x200 }]);
 		});
 	}
+
+	test.each([{ mode: "lazy" }, { mode: "lazy", firstStage: true, idle: true }, { mode: "strict" }] as const)("without qi_submit: %j", async (options) => {
+		const run = generateRun({ seed: 51, devices: 4, requests: 100, wander: true, ...options });
+		const bare = run.ftrace.replace(/^.*qi_submit.*\n/gm, "");
+		const outcome = replayWithMaps(await importTrace([named("q", run.qemu), named("f", bare)]));
+		expect(outcome).toMatchObject({ explained: run.dmas, wrong: 0, unexplained: 0, faultsOnMapped: 0 });
+	});
 
 	test("the guest's tracing may start late", async () => {
 		const run = generateRun({ seed: 10, devices: 3, mode: "strict", requests: 200 });
@@ -119,8 +142,8 @@ describe("synthetic runs", () => {
 		const late = [...lines.slice(0, 2), ...lines.slice(1500)].join("\n");
 		const outcome = replayWithMaps(await importTrace([named("q", run.qemu), named("f", late)]));
 		expect(outcome.wrong).toBe(0);
-		// what was mapped and used before is unexplained, what came later is not
-		expect(outcome.explained).toBeGreaterThan(0.5 * run.dmas);
+		// what was mapped before is unexplained (rings are, to the end), what came later is not
+		expect(outcome.explained).toBeGreaterThan(0.3 * run.dmas);
 		expect(outcome.backwards).toBe(0);
 	});
 
@@ -135,7 +158,7 @@ describe("synthetic runs", () => {
 		const run = generateRun({ seed: 12, devices: 1, mode: "strict", firstStage: true, requests: 60 });
 		const { columns } = await importTrace([named("q", run.qemu), named("f", run.ftrace)]);
 		const rows = Array.from(columns.kind.keys()).filter((row) => columns.kind[row] === Kind.invalidate && columns.flags[row] === Scope.pasidPage);
-		expect(rows.length).toBeGreaterThan(50);
+		expect(rows.length).toBeGreaterThan(30);
 		expect(rows.every((row) => columns.pasid[row] === 0 && columns.id[row] === 3)).toBe(true);
 		expect(new Set(rows.map((row) => columns.size[2 * row]))).toEqual(new Set([4096, 8192, 16384]));
 	});

@@ -45,6 +45,37 @@ describe("sources", () => {
 		expect(trace.report).toMatchObject({ lines: ROWS + 1, damagedLines: 0, ignoredLines: 1 });
 	});
 
+	test("zstd, in one piece, in bytes, and in two frames", async () => {
+		const expected = (await importTrace(plain)).columns;
+		const zstd = new Uint8Array(readFileSync(`${MERGED.slice(0, -3)}.zst`));
+		for (const source of [zstd, streamOf(zstd, 7), streamOf(zstd, 999), `${MERGED.slice(0, -3)}.zst`]) expect((await importTrace(source)).columns).toEqual(expected);
+		const twice = await importTrace(Buffer.concat([zstd, zstd]));
+		expect(twice.columns.length).toBe(2 * ROWS);
+	});
+
+	test("zstd that is cut or broken: what was decoded is used, and it is told", async () => {
+		const zstd = new Uint8Array(readFileSync(`${MERGED.slice(0, -3)}.zst`));
+		const whole = Buffer.concat([zstd, zstd]);
+		const cut = await importTrace(whole.subarray(0, zstd.length + 2000));
+		expect(cut.columns.length).toBeGreaterThanOrEqual(ROWS);
+		expect(cut.report.damage.at(0)?.what).toMatch(/zstd/);
+		whole.fill(0xff, zstd.length + 100, zstd.length + 1500);
+		const broken = await importTrace(whole);
+		expect(broken.columns.length).toBeGreaterThanOrEqual(ROWS);
+		expect(broken.report.damage.at(0)?.what).toMatch(/zstd/);
+	});
+
+	test("zstd without anything that can read it says so in one line", async () => {
+		vi.doMock("fzstd", () => {
+			throw new Error("not installed");
+		});
+		const zstd = new Uint8Array(readFileSync(`${MERGED.slice(0, -3)}.zst`));
+		const outcome = await importTrace({ name: "a.zst", data: zstd }).catch((error) => error);
+		vi.doUnmock("fzstd");
+		// Node 22.15 and later reads it by itself
+		if (!("createZstdDecompress" in process.getBuiltinModule("node:zlib"))) expect(outcome).toMatchObject({ code: "unreadable", message: "a.zst: zstd needs Node 22.15 or later, or the package fzstd (npm install fzstd)" });
+	});
+
 	test("names and progress", async () => {
 		const seen: Progress[] = [];
 		const trace = await importTrace(MERGED, { onProgress: (progress) => seen.push(progress) });
@@ -54,13 +85,12 @@ describe("sources", () => {
 	});
 
 	test("without Node's zlib, as in a browser", async () => {
-		const buffer = Buffer;
-		vi.stubGlobal("process", undefined);
-		vi.stubGlobal("Buffer", undefined);
+		// the runner itself needs the rest of `process`
+		const builtin = vi.spyOn(process, "getBuiltinModule").mockReturnValue(undefined as never);
 		const whole = await importTrace(streamOf(packed, 1000));
 		const cut = await importTrace(new Blob([packed.slice(0, packed.length - 100)]));
 		await expect(importTrace(MERGED)).rejects.toMatchObject({ code: "unreadable" });
-		vi.stubGlobal("Buffer", buffer);
+		builtin.mockRestore();
 		expect(whole.columns.length).toBe(ROWS);
 		expect(cut.columns.length).toBeGreaterThan(500);
 		expect(cut.report.damage.at(0)?.what).toMatch(/ends in the middle/);

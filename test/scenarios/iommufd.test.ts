@@ -5,6 +5,7 @@ import { describe, expect, expectTypeOf, it, test } from "vitest";
 import type { Verdict } from "../../ts/cli/conformance/contract.ts";
 import { iommufdScenarios } from "../../ts/cli/conformance/iommufd.ts";
 import type { Answer, AnswerOf, CallContext, IommufdDoor, ParametersOf } from "../../ts/cli/conformance/iommufd-door.ts";
+import { binaryDoor, typedDoor } from "../../ts/cli/conformance/iommufd-doors.ts";
 import { parseScenario } from "../../ts/cli/conformance/iommufd-scenario.ts";
 import { FEATURES, type Feature, OPERATIONS, type OperationName } from "../../ts/cli/conformance/iommufd-vocabulary.ts";
 import { matches, type Names, type Output, output, ScenarioError } from "../../ts/cli/conformance/scenario-values.ts";
@@ -69,7 +70,7 @@ function run(scenarios: Scenario[], create: (scenario: Scenario) => IommufdDoor)
 	let at = 0;
 	const shape = iommufdScenarios(() => create(scenarios[at]));
 	const verdicts: Verdict[] = [];
-	for (const verdict of shape.run({ scenarios }, () => true)) {
+	for (const verdict of shape.run({ scenarios }, () => true, { uncached: false })) {
 		verdicts.push(verdict);
 		at++;
 	}
@@ -256,4 +257,15 @@ test("files of other shapes are not recognised", () => {
 test("outputs match by value", () => {
 	expect(matches([1n, { a: 2n }], [1, { a: 2n, b: 3 }])).toBe(true);
 	expect([matches([1n], [1n, 2n]), matches({ a: 1n }, { b: 1n }), matches(1n, true), matches(1n, 1.5), matches(true, false), matches({ a: 1n }, [1n])]).toEqual(Array(6).fill(false));
+});
+
+describe.each([
+	["methods", typedDoor],
+	["ioctls", binaryDoor],
+])("the shared file through %s", (_, create) => {
+	it("passes", () => {
+		const verdicts = [...iommufdScenarios(create).run(file, () => true, { uncached: false })];
+		expect(verdicts).toHaveLength(209);
+		expect(verdicts.filter(({ outcome }) => outcome !== "passed")).toEqual([]);
+	});
 });

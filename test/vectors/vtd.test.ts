@@ -30,10 +30,16 @@ describe("conformance", () => {
 	};
 
 	it.each([
-		["legacy39", 73],
-		["legacy48", 75],
-	])("every enforced request of %s passes", async (variant, requests) => {
-		const { code, errors, totals, lines } = await run([VTD], { only: [`vtd-${variant}-*`] });
+		["legacy39", 73, false],
+		["legacy48", 75, false],
+		["sm48", 55, false],
+		["fs48", 86, false],
+		["legacy39", 73, true],
+		["legacy48", 75, true],
+		["sm48", 55, true],
+		["fs48", 86, true],
+	])("every enforced request of %s passes: %i (uncached: %s)", async (variant, requests, uncached) => {
+		const { code, errors, totals, lines } = await run([VTD], { only: [`vtd-${variant}-*`], uncached });
 		expect(errors).toEqual([]);
 		expect(totals).toEqual({ passed: requests, failed: 0, skipped: 0 });
 		expect(lines[0]).toBe(`vtd-qemu.json.gz: ${requests} passed, 0 failed, 0 skipped`);

@@ -1,4 +1,5 @@
 import pc from "picocolors";
+import type { LoggedFault } from "../replay/logged-fault.ts";
 import type { ImportReport, Trace } from "../replay/trace.ts";
 import { Kind } from "../replay/trace.ts";
 import type { ReplaySummary } from "../replay/summary.ts";
@@ -8,6 +9,9 @@ import { bytes, number, percent, table } from "./table.ts";
 export function renderSummary(summary: ReplaySummary): string {
 	const { dma, iotlb, recorded, faults } = summary;
 	const out: string[] = [];
+	if (faults.logged !== undefined) out.push(renderLoggedFaults(faults.logged), "");
+	// a kernel log alone: there was nothing to replay
+	if (summary.perDevice.length === 0 && faults.logged !== undefined) return [...out, ...summary.notes.map((note) => pc.dim(`note: ${note}`))].join("\n");
 	out.push(
 		table(
 			["device", "DMAs", "peak mapped", "hit rate", "refs/DMA", "faults", "disagree"],
@@ -27,6 +31,14 @@ export function renderSummary(summary: ReplaySummary): string {
 	const verdict = dma.wrongAddress + dma.unexplained === 0 ? pc.green("all matched") : pc.red(`${number(dma.wrongAddress)} wrong addresses, ${number(dma.unexplained)} unexplained`);
 	out.push(`${number(dma.total)} DMAs of ${number(summary.events)} events: ${verdict}${dma.stale > 0 ? `, ${number(dma.stale)} stale answers` : ""}`);
 	out.push(`IOTLB ${number(iotlb.hits)} hits, ${number(iotlb.misses)} misses (${percent(iotlb.hits, iotlb.hits + iotlb.misses)} hits)`);
+	if (summary.perPageSize.length > 1) {
+		out.push(`by page size: ${summary.perPageSize.map(({ bytes: size, hits, misses }) => `${size === null ? "faults" : bytes(size)} ${percent(hits, hits + misses)} of ${number(hits + misses)}`).join(", ")}`);
+	}
+	if (summary.latency !== null) {
+		const { unit, mean, p50, p99, most } = summary.latency;
+		out.push(`latency mean ${mean.toFixed(1)}, p50 ${p50}, p99 ${p99}, most ${most} ${unit}`.trimEnd());
+	}
+	if (summary.warmUp !== null) out.push(`${number(summary.warmUp.events)} events (${number(summary.warmUp.dma)} DMAs) before the mark are left out`);
 	if (recorded.hits + recorded.misses > 0) {
 		out.push(`recorder's IOTLB ${number(recorded.hits)} hits, ${number(recorded.misses)} misses; the replay agrees on ${percent(recorded.agree, recorded.agree + recorded.disagree)}`);
 	}
@@ -42,6 +54,25 @@ export function renderSummary(summary: ReplaySummary): string {
 		}
 	}
 	return out.join("\n");
+}
+
+/** Lines that are printed of a kernel log's faults. */
+const SHOWN = 50;
+
+/** The faults of a kernel log, one line each. */
+export function renderLoggedFaults(faults: readonly LoggedFault[]): string {
+	if (faults.length === 0) return "no faults in the kernel log";
+	const rows = faults.slice(0, SHOWN).map((fault) => [
+		fault.time === null ? "-" : (fault.time / 1e6).toFixed(6),
+		fault.unit === null ? fault.driver : `${fault.driver} ${fault.unit}`,
+		fault.device ?? "-",
+		fault.address ?? "-",
+		fault.access ?? "-",
+		fault.pasid === null ? "-" : String(fault.pasid),
+		`${fault.reason ?? "-"}${fault.incomplete ? " (incomplete)" : ""}`,
+	]);
+	const text = table(["time s", "IOMMU", "device", "address", "access", "pasid", "reason"], rows, [true, false, false, true, false, true, false]);
+	return faults.length > SHOWN ? `${text}\n... and ${number(faults.length - SHOWN)} more (--json has them)` : text;
 }
 
 /** Damaged places of an import, one line each. */
@@ -77,6 +108,7 @@ export function renderInfo(trace: Trace): string {
 			devices.map((d, i) => [d.name, `0x${d.rid.toString(16)}`, String(d.domain ?? "-"), String(d.levels ?? "-"), number(perDevice[i].dma), number(perDevice[i].map), number(perDevice[i].unmap), number(perDevice[i].fault)]),
 			[false, true, true, true, true, true, true, true],
 		),
+		...(trace.loggedFaults === undefined ? [] : ["", renderLoggedFaults(trace.loggedFaults)]),
 		...report.notes.map((note) => pc.dim(`note: ${note}`)),
 	].join("\n");
 }

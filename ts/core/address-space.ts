@@ -79,10 +79,13 @@ export abstract class AddressSpace {
 		parent?.children.add(this);
 	}
 
-	/** The target that leads a unit's requests here, its table made when there is none. Counted. @throws CoreError */
-	abstract acquire(iommu: IommuDriver): Target;
+	/**
+	 * The target that leads a unit's requests here, its table made when there is none. Counted. With `merged`, software
+	 * merges what the hardware would walk in two stages. @throws CoreError
+	 */
+	abstract acquire(iommu: IommuDriver, merged: boolean): Target;
 	/** One use of `acquire` less. */
-	abstract release(iommu: IommuDriver): void;
+	abstract release(iommu: IommuDriver, merged: boolean): void;
 	/** Runs of physical memory behind [first, last], as far as there is any now. */
 	abstract resolve(first: bigint, last: bigint): Iterable<TableRun>;
 	/** What an address means. Undefined: nothing. */

@@ -22,27 +22,29 @@ export function routedSpace(device: Device, pasid: number | null): { slot: Slot 
 	return { slot, space: slot?.installed[0]?.space ?? null };
 }
 
-function faultKind(answer: DmaAnswer & { ok: false }, tagged: boolean, space: AddressSpace | null): FaultKind {
+function faultKind(answer: DmaAnswer & { ok: false }, tagged: boolean, space: AddressSpace | null, address: bigint): FaultKind {
 	const { where } = answer;
 	if (where === "permission") return "perm";
 	if (where === "pasid") return "pasid";
 	if (where === "requester") return tagged ? "pasid" : "blocked";
 	const twoStages = (space instanceof UserSpace && space.attachments.size > 0 && [...space.attachments].some(({ iommu }) => iommu.capabilities.nesting === "hw")) || (space instanceof PasidTableSpace && tagged);
 	if (!twoStages) return "unmapped";
-	return where;
+	return where === "stage1" && space instanceof UserSpace && space.leadsBeyond(address) ? "stage2" : where;
 }
 
 /** Make one DMA of a device. Spaces that bring pages in do so, as for a device that asks and tries again. */
 export function translate(device: Device, pasid: number | null, address: bigint, access: "read" | "write", bringIn = true): DmaResult {
 	const { requester, iommu } = device;
 	const { space } = routedSpace(device, pasid);
+	// the guest said how many entries its table has; a format may reach further
+	if (pasid !== null && space instanceof PasidTableSpace && pasid >= space.entries) return { kind: "fault", fault: "pasid", code: 0 };
 	const routed = pasid === null ? requester.state.untagged : requester.state.pasids.get(pasid);
 	for (let tries = 0; ; tries++) {
 		const answer = iommu.translate(requester.rid, pasid, address, access);
 		if (answer.ok) return routed?.kind === "host" ? { kind: "host", physical: answer.physical } : { kind: "memory", physical: answer.physical, pageBytes: answer.pageBytes };
 		// a walk touches at most a few dozen pages, each of which may have to be brought in
 		if (bringIn && tries < 64 && space !== null && faultInPath(space, address, answer, access === "write")) continue;
-		return { kind: "fault", fault: faultKind(answer, pasid !== null, space), code: answer.code };
+		return { kind: "fault", fault: faultKind(answer, pasid !== null, space, address), code: answer.code };
 	}
 }
 

@@ -30,7 +30,7 @@ export type {
 export { FaultQueue, type FaultAnswer, type FaultGroup, type PageFault } from "./fault-queue.ts";
 export { IoAccess, type IoPin } from "./io-access.ts";
 export { IoArea } from "./io-area.ts";
-export { ExportedPages, Exporter, FilePages, type IoOwner, UserPages } from "./io-source.ts";
+export { ExportedPages, SharedBuffer, FilePages, type IoOwner, UserPages } from "./io-source.ts";
 export { IoSpace, LAST_ADDRESS, type Slice, type Unmapped } from "./io-space.ts";
 export { HardwareTable, MappedTable, type MappedTableOptions, NestedTable } from "./io-table.ts";
 export type { HardwareQueue, Invalidated, UserArray, UserData, UserInterface, VirtualHost, VirtualUnit } from "./iommu-user.ts";
@@ -42,7 +42,7 @@ export type { PageRequest, PageRequestState } from "./page-request.ts";
 export { type Account, type PageOwner, PageSource } from "./page-source.ts";
 export { DEFAULT_POLICY, type Policy, V1_POLICY } from "./policy.ts";
 export { Process, type UnmapListener } from "./process.ts";
-export type { MapOptions, MappingWatcher, ProcessMemory, ProcessObserver } from "./process-memory.ts";
+export type { MapOptions as MemoryMapOptions, MappingWatcher, ProcessMemory, ProcessObserver } from "./process-memory.ts";
 export { MemoryObject } from "./process-object.ts";
 export { Routes } from "./routes.ts";
 export { type KernelSpaceOptions, type Loan, type LoanReport, Space, type Window } from "./space.ts";

@@ -61,7 +61,7 @@ export class FilePages implements IoOwner {
 }
 
 /** A buffer that another driver exports (dma-buf) and may revoke: what was mapped of it is gone then, for good. */
-export class Exporter {
+export class SharedBuffer {
 	private gone = false;
 	private readonly listeners = new Set<() => void>();
 
@@ -99,7 +99,7 @@ export class ExportedPages implements IoOwner {
 	private readonly stop: () => void;
 
 	/** @throws CoreError Excluded while the buffer is revoked */
-	constructor(readonly exporter: Exporter) {
+	constructor(readonly exporter: SharedBuffer) {
 		if (exporter.revoked) throw new CoreError("Excluded", "the buffer is revoked", { operation: "import", object: exporter.memory.name });
 		this.stop = exporter.onRevoke(() => {
 			this.dead = true;

@@ -57,8 +57,12 @@ export interface TableRun {
 	permissions: Permissions;
 }
 
-/** What a table should hold. A driver asks for it again when it needs the same space in another of its formats. */
-export type TableContent = () => Iterable<TableRun>;
+/**
+ * What a table should hold, all or in a range. A driver asks for it again when it needs the same space in another of its
+ * formats, and with `base` as addresses of the space whose table that is: for a first stage over it.
+ * @throws CoreError Unsupported when the space does not lie in `base`
+ */
+export type TableContent = (range?: AddressRange, base?: IommuTable) => Iterable<TableRun>;
 
 /**
  * A kernel-built table of one unit. `map` and `unmap` change it; cached answers of what was unmapped are gone when `unmap`
@@ -140,7 +144,7 @@ export interface IommuDriver {
 	readonly name: string;
 	readonly capabilities: IommuCapabilities;
 	/** what users may ask of it through iommufd */
-	readonly users?: UserInterface;
+	readonly userCalls?: UserInterface;
 	/** Make a table and fill it. @throws CoreError NoSpace, Exhausted, Occupied (the asked-for domain), Unsupported */
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable;
 	/** No route leads to it any more. */

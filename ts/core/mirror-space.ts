@@ -20,10 +20,10 @@ export class IdentitySpace extends AddressSpace {
 		yield* this.bindingUnits();
 	}
 	acquire(iommu: IommuDriver): Target {
-		return this.parent.acquire(iommu);
+		return this.parent.acquire(iommu, false);
 	}
 	release(iommu: IommuDriver): void {
-		this.parent.release(iommu);
+		this.parent.release(iommu, false);
 	}
 	parentChanged(first: bigint, last: bigint, gone: boolean): void {
 		for (const child of this.children) child.parentChanged(first, last, gone);

@@ -60,7 +60,7 @@ export class Slot {
 }
 
 /** Holds of a requester on tables: one for each target that the hardware was given. */
-type Hold = { space: AddressSpace; iommu: IommuDriver };
+type Hold = { space: AddressSpace; iommu: IommuDriver; merged: boolean };
 
 /** A requester id as the bus shows it, with all its routes. Devices that share it share these. */
 export class Requester {
@@ -111,33 +111,33 @@ export class Requester {
 		return this.shown;
 	}
 
-	private take(space: AddressSpace, holds: Hold[]): Target {
-		const target = space.acquire(this.iommu);
-		holds.push({ space, iommu: this.iommu });
+	private take(space: AddressSpace, holds: Hold[], merged: boolean): Target {
+		const target = space.acquire(this.iommu, merged);
+		holds.push({ space, iommu: this.iommu, merged });
 		return target;
 	}
 
 	private windows(layers: readonly Layer[], holds: Hold[]): Target {
 		const tables = layers.map(({ space }) => {
-			const target = this.take(space, holds);
+			const target = this.take(space, holds, false);
 			if (target.kind !== "table" || !(space instanceof Space)) throw new CoreError("Unsupported", "only windowed spaces share a RID", { operation: "attach", object: space.name });
 			return { table: target.table, windows: space.windows ?? [] };
 		});
 		return { kind: "windows", tables };
 	}
 
-	private build(holds: Hold[]): RequesterState {
+	private build(holds: Hold[], merged: boolean): RequesterState {
 		const pasids = new Map<number, Target>();
 		for (const [pasid, { installed }] of this.pasids) {
 			const [layer] = installed;
-			if (layer !== undefined) pasids.set(pasid, this.take(layer.space, holds));
+			if (layer !== undefined) pasids.set(pasid, this.take(layer.space, holds, merged));
 		}
 		const { installed, isWindowed } = this.untagged;
 		const state: RequesterState = { pasids, ats: this.ats };
 		const [layer] = installed;
 		if (isWindowed) return { ...state, untagged: this.windows(installed, holds) };
 		if (layer === undefined) return this.host ? { ...state, untagged: { kind: "host" } } : state;
-		const untagged = this.take(layer.space, holds);
+		const untagged = this.take(layer.space, holds, merged);
 		if (!(layer.space instanceof PasidTableSpace) || untagged.kind !== "table") return { ...state, untagged };
 		const { format, address, entries } = layer.space;
 		const pasidTable: UserPasidTable = { format, address, entries, parent: untagged.table };
@@ -146,18 +146,34 @@ export class Requester {
 
 	/** Give the hardware the routes as they are now. @throws CoreError; the hardware keeps what it had */
 	apply(): void {
+		const holds = this.give();
+		if (this.shown.untagged?.kind === "host") this.defaultSeen = true;
+		for (const { space, iommu, merged } of this.holds) space.release(iommu, merged);
+		this.holds = holds;
+	}
+
+	/** A set of routes that the unit cannot walk in two stages is tried again with users' tables merged by software. */
+	private give(): Hold[] {
+		try {
+			return this.tryGive(false);
+		} catch (error) {
+			const nested = [this.untagged, ...this.pasids.values()].some(({ installed }) => installed.some(({ space }) => space.kind === "user"));
+			if (!nested || !(error instanceof CoreError) || error.reason !== "Unsupported") throw error;
+			return this.tryGive(true);
+		}
+	}
+
+	private tryGive(merged: boolean): Hold[] {
 		const holds: Hold[] = [];
 		try {
-			const state = this.build(holds);
+			const state = this.build(holds, merged);
 			this.iommu.configure(this.rid, state);
 			this.shown = state;
+			return holds;
 		} catch (error) {
-			for (const { space, iommu } of holds) space.release(iommu);
+			for (const hold of holds) hold.space.release(hold.iommu, hold.merged);
 			throw error;
 		}
-		if (this.shown.untagged?.kind === "host") this.defaultSeen = true;
-		for (const { space, iommu } of this.holds) space.release(iommu);
-		this.holds = holds;
 	}
 }
 

@@ -20,6 +20,8 @@ export interface KernelSpaceOptions extends SpaceOptions {
 /** A space in the hands of the engine: recorded events edit its table, and core keeps out of the way. */
 export interface Loan {
 	readonly table: PageTable;
+	/** tags the cached answers of the table */
+	readonly domain: number;
 }
 
 /** What a returned space held. */
@@ -30,6 +32,8 @@ export interface LoanReport {
 
 /** Told when addresses of a space that software has pinned go away. */
 export type AccessListener = (first: bigint, last: bigint) => void;
+
+const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
 
 interface Held {
 	table: IommuTable;
@@ -59,6 +63,8 @@ export class Space extends AddressSpace {
 		super(parent, options);
 		this.kind = options.memoryOnly ? "memory" : "kernel";
 		this.windowList = options.windows ? [] : null;
+		// what it keeps is pinned from the map on
+		if (options.memoryOnly) this.holds = 1;
 	}
 
 	/** @internal @throws CoreError Busy */
@@ -274,8 +280,8 @@ export class Space extends AddressSpace {
 		this.refuseWhileLent("attach");
 		let held = this.tables.get(iommu);
 		if (held === undefined) {
-			const whole = () => this.resolve(0n, (1n << 64n) - 1n);
-			const table = iommu.createTable(whole, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
+			const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
+			const table = iommu.createTable(content, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
 			held = { table, users: 0 };
 			try {
 				if (this.tracking !== null) table.trackDirty(true, this.tracking.split);
@@ -348,12 +354,35 @@ export class Space extends AddressSpace {
 				if (read || write) yield { ...run, iova: from + (run.iova - base), permissions: { read, write } };
 			}
 		} else if (backing.present !== undefined) {
-			for (const [offset, pa] of backing.present) if (offset >= skip && offset < skip + size) yield { iova: area.first + offset, pa, size: PAGE, permissions };
+			for (const [offset, pa] of backing.present) {
+				const start = offset > skip ? offset : skip;
+				const end = offset + PAGE < skip + size ? offset + PAGE : skip + size;
+				if (start < end) yield { iova: area.first + start, pa: pa + (start - offset), size: end - start, permissions };
+			}
 		} else if (this.pinsNow) {
 			let iova = from;
 			for (const { address, size: bytes } of backing.source.extents(backing.offset + skip, size)) {
 				yield { iova, pa: address, size: bytes, permissions };
 				iova += bytes;
+			}
+		}
+	}
+
+	/** Runs of [first, last] as addresses of the space whose table on a unit is `base`: this one, or one above. @throws CoreError Unsupported */
+	private *resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
+		const own = this.tables.get(iommu)?.table === base;
+		if (!own && !(this.parent instanceof Space)) throw new CoreError("Unsupported", "it does not lie in the space of the second stage", { operation: "attach", object: this.name });
+		for (const area of this.areas.overlapping(first, last)) {
+			const { permissions, backing } = area;
+			const from = area.first > first ? area.first : first;
+			const to = area.last < last ? area.last : last;
+			if (own) yield { iova: from, pa: from, size: to - from + 1n, permissions };
+			else if (backing.kind === "parent" && this.parent instanceof Space) {
+				const start = backing.address + (from - area.first);
+				for (const run of this.parent.resolveIn(iommu, base, start, start + (to - from))) {
+					const both = { read: permissions.read && run.permissions.read, write: permissions.write && run.permissions.write };
+					if (both.read || both.write) yield { ...run, iova: from + (run.iova - start), permissions: both };
+				}
 			}
 		}
 	}
@@ -506,9 +535,9 @@ export class Space extends AddressSpace {
 		const context = { operation: "Space.lend", object: this.name };
 		if (this.areas.length > 0) throw new CoreError("Busy", "areas are mapped", context);
 		const [held] = this.tables.values();
-		const pages = (held?.table as { pages?: PageTable } | undefined)?.pages;
+		const { pages, id = 0 } = (held?.table ?? {}) as { pages?: PageTable; id?: number };
 		if (this.tables.size !== 1 || pages === undefined) throw new CoreError("Unsupported", "one table of the engine is lent, neither none nor several", context);
-		this.loan = { table: pages };
+		this.loan = { table: pages, domain: id };
 		return this.loan;
 	}
 

@@ -52,7 +52,7 @@ export class TableRoutes {
 		if (!table.pasid) throw new CoreError("Invalid", `${table.name} was not made for PASIDs`, context);
 		const plain = routes.get(null)?.table;
 		if (plain !== undefined && !plain.pasid) throw new CoreError("Invalid", `requests without PASID use ${plain.name}, which was not made to stand beside PASIDs`, context);
-		const bits = device.iommu.users?.deviceInfo?.(device).pasidBits ?? (device.capabilities.pasid ? device.iommu.capabilities.pasidBits : 0);
+		const bits = device.iommu.userCalls?.deviceInfo?.(device).pasidBits ?? (device.capabilities.pasid ? device.iommu.capabilities.pasidBits : 0);
 		if (pasid >= 2 ** bits) throw new CoreError("Invalid", `PASID ${pasid} is beyond ${bits} bits`, context);
 	}
 

@@ -82,11 +82,11 @@ export class UserSpace extends AddressSpace {
 		for (const { iommu, mode } of this.attachments) if (mode !== "sw" && iommu.capabilities.nesting === "hw") yield iommu;
 	}
 
-	acquire(iommu: IommuDriver): Target {
-		if (iommu.capabilities.nesting === "hw") {
-			const target = this.parent.acquire(iommu);
+	acquire(iommu: IommuDriver, merged: boolean): Target {
+		if (iommu.capabilities.nesting === "hw" && !merged) {
+			const target = this.parent.acquire(iommu, false);
 			if (target.kind === "table") return { kind: "user", user: this.table, parent: target.table };
-			this.parent.release(iommu);
+			this.parent.release(iommu, false);
 			throw new CoreError("Unsupported", "its parent is no kernel-managed table", { operation: "attach", object: this.name });
 		}
 		let shadow = this.shadows.get(iommu);
@@ -101,12 +101,13 @@ export class UserSpace extends AddressSpace {
 		return { kind: "table", table: shadow.table };
 	}
 
-	release(iommu: IommuDriver): void {
-		const shadow = this.shadows.get(iommu);
-		if (shadow === undefined) {
-			this.parent.release(iommu);
+	release(iommu: IommuDriver, merged: boolean): void {
+		if (iommu.capabilities.nesting === "hw" && !merged) {
+			this.parent.release(iommu, false);
 			return;
 		}
+		const shadow = this.shadows.get(iommu);
+		if (shadow === undefined) return;
 		shadow.users--;
 		if (shadow.users > 0) return;
 		this.shadows.delete(iommu);
@@ -157,10 +158,43 @@ export class UserSpace extends AddressSpace {
 		return undefined;
 	}
 
-	/** What the tables lead to in the parent may be brought in. */
+	/** What the tables lead to in the parent may be brought in, and the pages of the tables themselves. */
 	faultIn(address: bigint, write: boolean): boolean {
-		for (const leaf of this.leaves(address, address)) return this.parent.faultIn(leaf.to + (address - leaf.address), write);
+		let brought = false;
+		const read = (at: bigint) => {
+			const known = this.read(at);
+			if (known !== undefined || !this.parent.faultIn(at, false)) return known;
+			brought = true;
+			return this.read(at);
+		};
+		for (const leaf of this.software.reader.leaves(this.table, read, address, address)) {
+			if (this.parent.faultIn(leaf.to + (address - leaf.address), write)) brought = true;
+			if (this.isStale(leaf)) {
+				this.refresh({ first: address, last: address });
+				brought = true;
+			}
+		}
+		return brought;
+	}
+
+	/** A shadow that stands in for two stages of the hardware lacks this leaf: hardware would have found it. */
+	private isStale(leaf: UserLeaf): boolean {
+		for (const [iommu, { leaves }] of this.shadows) {
+			if (iommu.capabilities.nesting === "hw" && !leaves.some((known) => known.address === leaf.address && known.to === leaf.to && known.size === leaf.size)) return true;
+		}
 		return false;
+	}
+
+	/** Of a fault at an address: it is the parent that lacks something, a page of the table or what its entry leads to. */
+	leadsBeyond(address: bigint): boolean {
+		let unreadable = false;
+		const read = (at: bigint) => {
+			const word = this.read(at);
+			if (word === undefined) unreadable = true;
+			return word;
+		};
+		for (const _leaf of this.software.reader.leaves(this.table, read, address, address)) return true;
+		return unreadable;
 	}
 }
 
@@ -192,14 +226,14 @@ export class PasidTableSpace extends AddressSpace {
 	}
 
 	acquire(iommu: IommuDriver): Target {
-		const target = this.parent.acquire(iommu);
+		const target = this.parent.acquire(iommu, false);
 		if (target.kind === "table") return target;
-		this.parent.release(iommu);
+		this.parent.release(iommu, false);
 		throw new CoreError("Unsupported", "its parent is no kernel-managed table", { operation: "attach", object: this.name });
 	}
 
 	release(iommu: IommuDriver): void {
-		this.parent.release(iommu);
+		this.parent.release(iommu, false);
 	}
 
 	parentChanged(): void {}

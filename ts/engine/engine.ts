@@ -128,12 +128,24 @@ export class Engine {
 		if (devices.length > plan.runDeviceCount) {
 			throw new EngineError("OutOfRecords", `${devices.length} devices, the run holds ${plan.runDeviceCount}`, { operation: "Engine.createRun", knob: "run.devices" });
 		}
-		return new EventRun(this.exports, this.views, base + plan.engine, { offset: base + plan.run, capacity: plan.runEvents }, { offset: base + plan.runDevices, capacity: plan.runDeviceCount }, unit, devices);
+		return new EventRun(this.exports, this.views, base + plan.engine, { offset: base + plan.run, capacity: plan.runEvents, costs: base + plan.runCosts }, { offset: base + plan.runDevices, capacity: plan.runDeviceCount }, unit, devices);
 	}
 
 	/** 4 KiB frames that kernel-built tables hold now. */
 	get framesUsed(): number {
 		return this.exports.framesUsed(this.base + this.plan.engine);
+	}
+
+	/** A zeroed block of 2^order table frames, for device tables that the host writes by itself. @throws EngineError OutOfFrames */
+	takeFrames(order: number): bigint {
+		const address = BigInt.asUintN(64, this.exports.takeFrames(this.base + this.plan.engine, order));
+		if (address === (1n << 64n) - 1n) throw new EngineError("OutOfFrames", `no block of ${2 ** order} frames is left`, { operation: "Engine.takeFrames", knob: "tables.frames" });
+		return address;
+	}
+
+	/** Return a block of takeFrames. */
+	giveFrames(address: bigint, order: number): void {
+		this.exports.giveFrames(this.base + this.plan.engine, Number(address & 0xffffffffn), Number(address >> 32n), order);
 	}
 
 	/** Refuse the n-th frame allocation from now (for tests of failure paths); 0 turns that off. */

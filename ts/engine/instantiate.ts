@@ -15,12 +15,16 @@ export interface EngineExports extends Record<string, unknown> {
 	memoryRefusal(context: number): number;
 	memoryStore(context: number, low: number, high: number, bytes: number, valueLow: number, valueHigh: number): number;
 	framesUsed(context: number): number;
+	takeFrames(context: number, order: number): bigint;
+	giveFrames(context: number, low: number, high: number, order: number): void;
 	sparsePagesUsed(context: number): number;
 	failFrame(context: number, after: number): void;
 	openTable(context: number, table: number): number;
 	closeTable(context: number, table: number): number;
 	mapPages(...words: number[]): number;
 	unmapPages(...words: number[]): number;
+	protectPages(...words: number[]): number;
+	readDirty(...words: number[]): number;
 	lookUp(context: number, table: number, low: number, high: number, access: number): number;
 	tableMapped(table: number): bigint;
 	translate(context: number, unit: number, rid: number, pasid: number, low: number, high: number, access: number): number;
@@ -28,7 +32,7 @@ export interface EngineExports extends Record<string, unknown> {
 	batch(context: number, unit: number, columns: number, capacity: number, count: number): number;
 	run(...words: number[]): number;
 	invalidate(...words: number[]): void;
-	setRoute(context: number, unit: number, rid: number, type: number, domain: number, table: number): number;
+	setRoute(context: number, unit: number, rid: number, pasid: number, type: number, domain: number, first: number, second: number): number;
 	nextFault(unit: number): number;
 }
 

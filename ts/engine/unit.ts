@@ -17,6 +17,13 @@ import {
 	EDIT_NO_FRAME,
 	EDIT_OK,
 	FAULT_SLOT_BYTES,
+	GEOMETRY_FLAGS,
+	GEOMETRY_FORMAT,
+	GEOMETRY_GRANULE,
+	GEOMETRY_INPUT_BITS,
+	GEOMETRY_OUTPUT_BITS,
+	GEOMETRY_ROOT,
+	GEOMETRY_TOP,
 	INV_CACHE_CONTEXT,
 	INV_CACHE_IOTLB,
 	INV_CACHE_PASID,
@@ -24,22 +31,32 @@ import {
 	INV_DOMAIN,
 	INV_GLOBAL,
 	INV_PAGE,
+	INV_PASID,
+	INV_PASID_PAGE,
 	NO_PASID,
 	RESULT_ATTRIBUTES,
 	RESULT_ENTRY,
 	RESULT_ENTRY_ADDRESS,
 	RESULT_FAULT,
+	RESULT_FLAGS,
 	RESULT_HIT,
 	RESULT_LEVEL,
+	RESULT_NOT_RECORDED,
 	RESULT_OUTCOME,
 	RESULT_PA,
 	RESULT_PERMISSIONS,
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
+	RESULT_STAGE,
+	RESULT_VALUE,
+	RESULT_VALUE2,
 	ROUTE_BLOCKED,
 	ROUTE_BYPASS,
+	ROUTE_FIRST,
+	ROUTE_NESTED,
 	ROUTE_SECOND,
 	STATUS_CROSSES,
+	STATUS_FAULT,
 	STATUS_INTERRUPT,
 	STATUS_TRANSLATED,
 	UNIT_FAULTS,
@@ -50,7 +67,8 @@ import {
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
-import type { PageTable } from "./page-table.ts";
+import { PageTable } from "./page-table.ts";
+import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
 /** `any` is legal when read or write is: for recorders that do not say. */
@@ -67,12 +85,13 @@ export interface TranslateOptions {
 }
 
 export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
+export const STAGES = ["first", "second", "tables"] as const;
 export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
 
 /** The answer to one request. */
 export interface Translation {
 	status: (typeof STATUSES)[number];
-	/** output address; for `interrupt` the address as it came */
+	/** output address; for `interrupt` the address as it came, or what an MSI page table makes of it */
 	pa: bigint;
 	/** bytes that the answer holds for, naturally aligned */
 	pageBytes: number;
@@ -87,11 +106,18 @@ export interface Translation {
 	attributes: number;
 	/** the architecture's fault code; 0 when none */
 	fault: number;
+	/** of a fault: whose entry decided, a stage's or the device tables' */
+	stage: "first" | "second" | "tables";
 	/** of a walk that faulted: OUTCOME_*, and the entry that decided */
 	outcome: number;
 	level: number;
 	entry: bigint;
 	entryAddress: bigint;
+	/** of a fault: the architecture's reported addresses (RISC-V: iotval, iotval2); of an interrupt by MRIF: file and identity */
+	value: bigint;
+	value2: bigint;
+	/** false: the fault is raised, but has no record */
+	recorded: boolean;
 }
 
 export interface CacheCounters {
@@ -121,8 +147,10 @@ export interface UnitCounters {
 export type Invalidation =
 	| { scope: "global"; caches?: CacheName[] }
 	| { scope: "domain"; domain: number; caches?: CacheName[] }
-	/** 4 KiB << mask bytes at an address aligned to them */
-	| { scope: "page"; domain: number; address: bigint; mask?: number }
+	/** of one PASID, where answers are kept by PASID: first stages and nested ones */
+	| { scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] }
+	/** 4 KiB << mask bytes at an address aligned to them, of the second stage or of a PASID's */
+	| { scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number }
 	/** the requester's cached device entry and PASIDs */
 	| { scope: "device"; rid: number };
 export type CacheName = "iotlb" | "context" | "pasid";
@@ -133,8 +161,22 @@ const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0,
 const low = (value: bigint) => Number(value & 0xffffffffn);
 const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
 
+/** A first-stage table that somebody else keeps, a guest say: where its root is, as the stage below it sees that. */
+export interface ForeignTable {
+	format: TableFormatName;
+	root: bigint;
+	levels: number;
+}
+
 /** What `Unit.setRoute` installs for a requester. */
-export type RouteConfig = { type: "blocked" } | { type: "bypass"; domain: number } | { type: "second-stage"; domain: number; table: PageTable };
+export type RouteConfig = { /** of one PASID instead of requests without */ pasid?: number } & (
+	| { type: "blocked" }
+	| { type: "bypass"; domain: number }
+	| { type: "first-stage"; domain: number; table: PageTable | ForeignTable }
+	| { type: "second-stage"; domain: number; table: PageTable }
+	/** `first` lies where `second` maps its root */
+	| { type: "nested"; domain: number; first: PageTable | ForeignTable; second: PageTable }
+);
 
 /** One IOMMU unit of an engine. */
 export class Unit {
@@ -194,13 +236,15 @@ export class Unit {
 		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0));
 		const view = this.views.data();
 		const at = this.result;
-		const ok = status === STATUS_TRANSLATED;
-		const reached = !crosses && status !== STATUS_INTERRUPT;
+		const ok = status === STATUS_TRANSLATED || status === STATUS_INTERRUPT;
+		const reached = !crosses;
+		const fault = status === STATUS_FAULT;
+		const lg2 = ok ? view.getUint32(at + RESULT_SIZE_LG2, true) : 0;
 		const permissions = ok ? view.getUint32(at + RESULT_PERMISSIONS, true) : 0;
 		return {
 			status: STATUSES[status],
 			pa: crosses ? 0n : view.getBigUint64(at + RESULT_PA, true),
-			pageBytes: ok ? 2 ** view.getUint32(at + RESULT_SIZE_LG2, true) : 0,
+			pageBytes: lg2 === 0 ? 0 : 2 ** lg2,
 			read: (permissions & ACCESS_READ) !== 0,
 			write: (permissions & ACCESS_WRITE) !== 0,
 			execute: (permissions & ACCESS_EXECUTE) !== 0,
@@ -208,10 +252,14 @@ export class Unit {
 			references: reached ? view.getUint32(at + RESULT_REFERENCES, true) : 0,
 			attributes: ok ? view.getUint32(at + RESULT_ATTRIBUTES, true) : 0,
 			fault: reached ? view.getUint32(at + RESULT_FAULT, true) : 0,
+			stage: ok || !reached ? "tables" : STAGES[view.getUint32(at + RESULT_STAGE, true)],
 			outcome: ok || !reached ? 0 : view.getUint32(at + RESULT_OUTCOME, true),
 			level: ok || !reached ? 0 : view.getUint32(at + RESULT_LEVEL, true),
 			entry: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY, true),
 			entryAddress: ok || !reached ? 0n : view.getBigUint64(at + RESULT_ENTRY_ADDRESS, true),
+			value: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE, true) : 0n,
+			value2: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE2, true) : 0n,
+			recorded: fault && (view.getUint32(at + RESULT_FLAGS, true) & RESULT_NOT_RECORDED) === 0,
 		};
 	}
 
@@ -251,17 +299,37 @@ export class Unit {
 		return this.exports.batch(this.context, this.record, offset, capacity, count);
 	}
 
-	/** Write the device-table words of a requester's route. Cached entries stay until invalidated. @throws EngineError OutOfFrames */
+	/** Address of a geometry: a table's own, or one made for the call where translations leave their result. */
+	private geometry(table: PageTable | ForeignTable): number {
+		if (table instanceof PageTable) return table.record;
+		const view = this.views.data();
+		const format = TABLE_FORMATS[table.format];
+		view.setBigUint64(this.result + GEOMETRY_ROOT, table.root, true);
+		view.setUint32(this.result + GEOMETRY_FORMAT, format.code, true);
+		view.setUint32(this.result + GEOMETRY_TOP, table.levels - 1, true);
+		view.setUint32(this.result + GEOMETRY_FLAGS, format.flags, true);
+		view.setUint32(this.result + GEOMETRY_GRANULE, format.leaves[0], true);
+		view.setUint32(this.result + GEOMETRY_INPUT_BITS, format.inputBits(table.levels), true);
+		view.setUint32(this.result + GEOMETRY_OUTPUT_BITS, format.outputBits, true);
+		return this.result;
+	}
+
+	/**
+	 * Write the device-table words of a requester's route, or of the route of one of its PASIDs. Cached entries stay until
+	 * invalidated. VT-d: first stages, nested routes and PASIDs want scalable mode (RTADDR 11:10 = 01b).
+	 * @throws EngineError OutOfFrames, Unsupported when the unit (its mode, its capabilities) has no such route
+	 */
 	setRoute(rid: number, route: RouteConfig): void {
-		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND };
+		const types = { blocked: ROUTE_BLOCKED, bypass: ROUTE_BYPASS, "second-stage": ROUTE_SECOND, "first-stage": ROUTE_FIRST, nested: ROUTE_NESTED };
 		const domain = route.type === "blocked" ? 0 : route.domain;
-		const table = route.type === "second-stage" ? route.table.record : 0;
-		const code = this.exports.setRoute(this.context, this.record, rid, types[route.type], domain, table);
+		const first = route.type === "first-stage" ? this.geometry(route.table) : route.type === "nested" ? this.geometry(route.first) : 0;
+		const second = route.type === "second-stage" ? route.table.record : route.type === "nested" ? route.second.record : 0;
+		const code = this.exports.setRoute(this.context, this.record, rid, route.pasid ?? NO_PASID, types[route.type], domain, first, second);
 		if (code === EDIT_OK) return;
 		throw new EngineError(code === EDIT_NO_FRAME ? "OutOfFrames" : "Unsupported", "the route cannot be written", {
 			operation: "Unit.setRoute",
-			object: `unit ${this.index}, rid 0x${rid.toString(16)}`,
-			knob: "tables.frames",
+			object: `unit ${this.index}, rid 0x${rid.toString(16)}${route.pasid === undefined ? "" : `, pasid ${route.pasid}`}`,
+			...(code === EDIT_NO_FRAME ? { knob: "tables.frames" } : {}),
 		});
 	}
 
@@ -270,12 +338,13 @@ export class Unit {
 		const mask = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
 		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
 		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
+		else if (request.scope === "pasid") this.exports.invalidate(this.record, mask(request.caches), INV_PASID, request.domain, request.pasid, 0, 0, 0, 0, 0);
 		else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
 		else {
 			const size = 4096n << BigInt(request.mask ?? 0);
 			const first = request.address & ~(size - 1n);
 			const last = first + size - 1n;
-			this.exports.invalidate(this.record, INV_CACHE_IOTLB, INV_PAGE, request.domain, 0, 0, low(first), high(first), low(last), high(last));
+			this.exports.invalidate(this.record, INV_CACHE_IOTLB, request.pasid === undefined ? INV_PAGE : INV_PASID_PAGE, request.domain, request.pasid ?? 0, 0, low(first), high(first), low(last), high(last));
 		}
 	}
 

@@ -1,5 +1,6 @@
-import { CoreError, type IommuTable, type TableContent, type TableRun } from "../core/index.ts";
+import { type AddressRange, CoreError, type IommuTable, type TableContent, type TableRun } from "../core/index.ts";
 import { EngineError, type PageTable } from "../engine/index.ts";
+import type { ShownRange } from "./route-frames.ts";
 
 const REASONS = { Occupied: "Occupied", Misaligned: "Misaligned", OutOfRange: "Unsupported", OutOfFrames: "NoSpace", OutOfRecords: "NoSpace", Permission: "Unsupported" } as const;
 
@@ -14,42 +15,146 @@ export function refused(error: unknown, operation: string, object: string): Core
 	throw error;
 }
 
-/** A table that the engine builds and walks, and the tag that its cached answers carry. */
+/** What a part of a table is for: stage 2, stage 1 alone, or stage 1 over the table of a space below. */
+export type PartRole = "second" | "first" | EngineTable;
+
+const PAGE_LG2 = 12;
+
+/**
+ * A space's table on one unit: page tables that the engine builds and walks, in each format that the unit's routes ask
+ * for, and the tag that cached answers of it carry.
+ */
 export class EngineTable implements IommuTable {
+	private readonly parts = new Map<PartRole, PageTable>();
+	private readonly shown = new Map<bigint, { physical: bigint; order: number }>();
+	private tracking: { split: boolean } | null = null;
+
 	constructor(
-		readonly pages: PageTable,
-		/** domain id (DID, VMID, ASID ... in the unit's words) */
+		/** domain id (DID, VMID, GSCID ... in the unit's words) */
 		readonly id: number,
-		private readonly invalidate: (table: EngineTable, iova: bigint, size: bigint) => void,
+		private readonly content: TableContent,
+		/** makes an empty page table for a role. @throws EngineError */
+		private readonly make: (role: PartRole) => PageTable,
+		/** drops what is cached of a range */
+		private readonly changed: (table: EngineTable, iova: bigint, size: bigint) => void,
+		/** where tables of the driver may be shown to walks through it */
+		private readonly places: ShownRange,
 	) {}
 
-	/** Fill it with what the space holds. @throws CoreError; it is empty then */
-	fill(content: TableContent): void {
+	/** Show frames of the driver, read-only, to table walks that go through this table. @throws CoreError NoSpace, Occupied */
+	show(physical: bigint, order: number): bigint {
+		const at = this.places.take(order);
 		try {
-			for (const run of content()) this.map(run);
+			this.part("second").map(at, physical, 4096n << BigInt(order), { read: true, write: false });
 		} catch (error) {
-			this.pages.clear();
-			throw error;
+			this.places.give(at, order);
+			throw refused(error, "attach", "second stage");
 		}
+		this.shown.set(at, { physical, order });
+		return at;
 	}
 
-	map({ iova, pa, size, permissions }: TableRun): void {
+	hide(at: bigint, order: number): void {
+		const size = 4096n << BigInt(order);
+		this.parts.get("second")?.unmap(at, size);
+		this.shown.delete(at);
+		this.places.give(at, order);
+		this.changed(this, at, size);
+	}
+
+	/** The page table of a role, built when there is none. @throws CoreError */
+	part(role: PartRole): PageTable {
+		const known = this.parts.get(role);
+		if (known !== undefined) return known;
+		let pages: PageTable;
 		try {
-			this.pages.map(iova, pa, size, permissions);
+			pages = this.make(role);
 		} catch (error) {
+			throw refused(error, "attach", "table");
+		}
+		try {
+			if (this.tracking?.split) pages.limitLeaves(PAGE_LG2);
+			this.fill(pages, role);
+		} catch (error) {
+			pages.dispose();
+			throw refused(error, "attach", "table");
+		}
+		this.parts.set(role, pages);
+		return pages;
+	}
+
+	private fill(pages: PageTable, role: PartRole, range?: AddressRange): void {
+		if (range === undefined && role === "second") for (const [at, { physical, order }] of this.shown) pages.map(at, physical, 4096n << BigInt(order), { read: true, write: false });
+		for (const { iova, pa, size, permissions } of this.content(range, typeof role === "string" ? undefined : role)) pages.map(iova, pa, size, permissions);
+	}
+
+	/** The one page table that it has, for runs that lend it to the engine. */
+	get pages(): PageTable {
+		return this.part("second");
+	}
+
+	map(run: TableRun): void {
+		const { iova, pa, size, permissions } = run;
+		const done: PageTable[] = [];
+		try {
+			for (const [role, pages] of this.parts) {
+				if (typeof role === "string") pages.map(iova, pa, size, permissions);
+				else this.fill(pages, role, { first: iova, last: iova + size - 1n });
+				done.push(pages);
+			}
+		} catch (error) {
+			for (const pages of done) pages.unmap(iova, size);
 			throw refused(error, "map", "table");
 		}
 	}
 
 	unmap(iova: bigint, size: bigint): void {
-		const end = iova + size > this.pages.inputLast + 1n ? this.pages.inputLast + 1n : iova + size;
-		if (iova >= end) return;
-		if (this.pages.unmap(iova, end - iova) > 0n) this.invalidate(this, iova, end - iova);
+		let bytes = 0n;
+		for (const pages of this.parts.values()) {
+			const end = iova + size > pages.inputLast + 1n ? pages.inputLast + 1n : iova + size;
+			if (iova < end) bytes += pages.unmap(iova, end - iova);
+		}
+		if (bytes > 0n) this.changed(this, iova, size);
 	}
 
-	trackDirty(on: boolean): void {
-		if (on) throw new CoreError("Unsupported", "this table records no writes", { operation: "trackDirty", object: "table" });
+	trackDirty(on: boolean, split: boolean): void {
+		this.tracking = on ? { split } : null;
+		for (const [role, pages] of this.parts) {
+			try {
+				// leaves of one page are made by mapping everything anew
+				if (on && split) {
+					pages.limitLeaves(PAGE_LG2);
+					pages.clear();
+					this.fill(pages, role);
+				} else pages.limitLeaves(63);
+			} catch (error) {
+				throw refused(error, "trackDirty", "table");
+			}
+		}
+		this.forgetDirty();
+		this.changed(this, 0n, 1n << 64n);
 	}
 
-	readDirty(): void {}
+	private forgetDirty(): void {
+		if (this.tracking === null) return;
+		for (const { iova, size } of this.content()) for (const pages of this.parts.values()) pages.readDirty(iova, size, new Uint8Array(Number(size >> 15n) + 1));
+	}
+
+	readDirty(iova: bigint, size: bigint, clear: boolean, visit: (iova: bigint, size: bigint) => void): void {
+		for (const run of this.content({ first: iova, last: iova + size - 1n })) {
+			const bitmap = new Uint8Array(Number(run.size >> 15n) + 1);
+			let count = 0;
+			for (const pages of this.parts.values()) count += pages.readDirty(run.iova, run.size, bitmap, { keep: !clear });
+			if (count === 0) continue;
+			bitmap.forEach((byte, i) => {
+				for (let bit = 0; bit < 8; bit++) if (byte & (1 << bit)) visit(run.iova + BigInt(8 * i + bit) * 4096n, 4096n);
+			});
+		}
+		if (clear) this.changed(this, iova, size);
+	}
+
+	dispose(): void {
+		for (const pages of this.parts.values()) pages.dispose();
+		this.parts.clear();
+	}
 }

@@ -1,89 +1,96 @@
-import { CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent } from "../core/index.ts";
-import type { Engine, Unit } from "../engine/index.ts";
-import { EngineTable, refused } from "./engine-table.ts";
+import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
+import type { PageTable } from "../engine/index.ts";
+import { EngineIommu, tableOf, type UnitSetting } from "./engine-iommu.ts";
+import type { EngineTable, PartRole } from "./engine-table.ts";
+import { TagPool } from "./tags.ts";
 
-const MOST_DOMAINS = 65536;
-/** DID of pass-through contexts; 0 is left alone (6.2.2.1) */
+/** DID of pass-through; 0 is left alone (6.2.2.1) */
 const HOST_DOMAIN = 65535;
+/** RTADDR_REG.TTM 01b: scalable mode (11.4.5) */
+const SCALABLE = 1n << 10n;
 
-/** Intel VT-d in legacy mode: second-stage tables, domain ids, root and context entries. */
-export class VtdIommu implements IommuDriver {
-	readonly name: string;
-	private readonly used = new Set<number>([0, HOST_DOMAIN]);
-	private next = 1;
+/** Root-table address register of a unit in scalable mode. */
+export const vtdRegisters = { RTADDR: SCALABLE };
 
-	constructor(
-		private readonly engine: Engine,
-		private readonly unit: Unit,
-		readonly capabilities: IommuCapabilities,
-		name?: string,
-	) {
-		this.name = name ?? `unit ${unit.index}`;
+/**
+ * Intel VT-d: second-stage tables for every space, by RID and by PASID; users' tables nested over them. In legacy mode
+ * (replay of recorded guests) routes by RID alone.
+ */
+export class VtdIommu extends EngineIommu {
+	private readonly domains = new TagPool("domain id", 1, HOST_DOMAIN - 1);
+	private readonly scalable: boolean;
+
+	constructor(setting: UnitSetting) {
+		super(setting);
+		this.scalable = (setting.unit.readRegister("RTADDR") & (3n << 10n)) === SCALABLE;
 	}
 
-	private takeDomain(wanted: number | undefined): number {
-		const context = { operation: "createTable", object: this.name };
-		if (wanted !== undefined) {
-			if (!Number.isInteger(wanted) || wanted < 0 || wanted >= MOST_DOMAINS) throw new CoreError("Unsupported", `no domain id ${wanted}`, context);
-			if (wanted !== 0 && this.used.has(wanted)) throw new CoreError("Occupied", `domain id ${wanted} is taken`, context);
-			return wanted;
+	protected takeTag({ domain }: TableAttributes): number {
+		return this.domains.take(domain);
+	}
+
+	protected giveTag(tag: number): void {
+		this.domains.give(tag);
+	}
+
+	protected takeUserTag(): number {
+		return this.domains.take();
+	}
+
+	protected giveUserTag(tag: number): void {
+		this.domains.give(tag);
+	}
+
+	protected makePages(_role: PartRole, { levels }: TableAttributes): PageTable {
+		const bits = this.capabilities.addressBits;
+		const wanted = levels ?? Math.min(5, Math.max(3, Math.ceil((bits - 12) / 9)));
+		const inputBits = levels === undefined && bits < 12 + 9 * wanted ? { inputBits: bits } : {};
+		return this.engine.createTable({ format: "vtd-second", levels: wanted, ...inputBits, accessedDirty: this.scalable && this.capabilities.dirty });
+	}
+
+	private set(rid: number, pasid: number | null, target: Target | undefined): void {
+		const tagged = pasid === null ? {} : { pasid };
+		if (target === undefined) this.unit.setRoute(rid, { ...tagged, type: "blocked" });
+		else if (target.kind === "host") this.unit.setRoute(rid, { ...tagged, type: "bypass", domain: HOST_DOMAIN });
+		else if (target.kind === "user") {
+			const { user, parent } = target;
+			const domain = this.users.of(user);
+			const levels = user.width > 48 ? 5 : 4;
+			this.unit.setRoute(rid, { ...tagged, type: "nested", domain, first: { format: "vtd-first", root: user.root, levels }, second: (parent as EngineTable).part("second") });
+		} else {
+			const table = tableOf(target, this.name);
+			this.unit.setRoute(rid, { ...tagged, type: "second-stage", domain: table.id, table: table.part("second") });
 		}
-		if (this.used.size >= MOST_DOMAINS) throw new CoreError("Exhausted", "every domain id is taken", context);
-		while (this.used.has(this.next)) this.next = (this.next + 1) % MOST_DOMAINS;
-		return this.next;
 	}
 
-	createTable(content: TableContent, { levels = 4, domain }: TableAttributes): IommuTable {
-		const id = this.takeDomain(domain);
-		let table: EngineTable | undefined;
-		try {
-			table = new EngineTable(this.engine.createTable({ format: "vtd-second", levels }), id, (changed, iova, size) => this.dropRange(changed.id, iova, size));
-			table.fill(content);
-		} catch (error) {
-			table?.pages.dispose();
-			throw refused(error, "createTable", this.name);
+	protected write(rid: number, old: RequesterState, next: RequesterState): void {
+		for (const pasid of old.pasids.keys()) if (!next.pasids.has(pasid)) this.set(rid, pasid, undefined);
+		// what did not change is left alone
+		if (old.untagged !== next.untagged) this.set(rid, null, next.untagged);
+		for (const [pasid, target] of next.pasids) this.set(rid, pasid, target);
+	}
+
+	protected dropUser(user: UserTable): void {
+		this.unit.invalidate({ scope: "domain", domain: this.users.of(user), caches: ["iotlb"] });
+	}
+
+	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
+		this.dropPages(table.id, iova, size);
+		// nested answers went through it at addresses that are not known here
+		for (const [, { untagged, pasids }] of this.allStates) {
+			for (const target of [untagged, ...pasids.values()]) {
+				if (target?.kind !== "user" || target.parent !== table) continue;
+				this.dropUser(target.user);
+			}
 		}
-		this.used.add(id);
-		return table;
 	}
 
-	destroyTable(table: IommuTable): void {
-		const { pages, id } = table as EngineTable;
-		this.unit.invalidate({ scope: "domain", domain: id, caches: ["iotlb"] });
-		pages.dispose();
-		this.used.delete(id);
-	}
-
-	configure(rid: number, { untagged, pasids }: RequesterState): void {
-		const context = { operation: "configure", object: `${this.name}, rid 0x${rid.toString(16)}` };
-		if (pasids.size > 0) throw new CoreError("Unsupported", "no PASIDs in legacy mode", context);
-		try {
-			// setRoute writes the entry not-present first, and what was cached of it goes before the device may use it
-			if (untagged === undefined) this.unit.setRoute(rid, { type: "blocked" });
-			else if (untagged.kind === "host") this.unit.setRoute(rid, { type: "bypass", domain: HOST_DOMAIN });
-			else if (untagged.kind === "table") {
-				const { pages, id } = untagged.table as EngineTable;
-				this.unit.setRoute(rid, { type: "second-stage", domain: id, table: pages });
-			} else throw new CoreError("Unsupported", "not in legacy mode", context);
-		} catch (error) {
-			throw refused(error, "configure", context.object);
+	protected dropRoute(rid: number, pasid: number | null | "all", caches: CacheSelection, _range?: AddressRange): void {
+		const { untagged, pasids } = this.stateOf(rid);
+		const targets = pasid === "all" ? [untagged, ...pasids.values()] : [pasid === null ? untagged : pasids.get(pasid)];
+		for (const target of targets) {
+			const domain = target?.kind === "user" ? this.users.of(target.user) : target?.kind === "table" ? (target.table as EngineTable).id : undefined;
+			if (domain !== undefined && caches.iotlb) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
 		}
-		this.unit.invalidate({ scope: "device", rid });
-	}
-
-	private dropRange(domain: number, iova: bigint, size: bigint): void {
-		const last = iova + size - 1n;
-		// the smallest aligned power of two that covers the range (6.5.2.3, address mask)
-		let mask = 0;
-		while (iova >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
-		this.unit.invalidate({ scope: "page", domain, address: iova, mask });
-	}
-
-	invalidate(): void {}
-
-	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer {
-		const answer = this.unit.translate(rid, address, { access, ...(pasid === null ? {} : { pasid }) });
-		if (answer.status === "translated") return { ok: true, physical: answer.pa, pageBytes: answer.pageBytes };
-		return { ok: false, where: answer.entryAddress === 0n ? "requester" : "stage1", code: answer.fault };
 	}
 }

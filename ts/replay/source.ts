@@ -1,10 +1,11 @@
 /**
- * Opening inputs: paths, standard input, Blobs, streams and bytes, plain or gzip, in Node and in browsers.
+ * Opening inputs: paths, standard input, Blobs, streams and bytes, plain, gzip or zstd, in Node and in browsers.
  *
  * Node's modules are reached through `process.getBuiltinModule`, not by an import, so that a bundler for browsers finds nothing to resolve.
  */
 import { ReplayError } from "./errors.ts";
 import { gunzip, isGzip } from "./gunzip.ts";
+import { isZstd, unzstd } from "./zstd.ts";
 
 /** Content with a name for messages; a string here is the text itself. */
 export interface NamedSource {
@@ -32,6 +33,8 @@ export interface OpenOptions {
 export interface OpenedSource {
 	/** base name, for messages */
 	name: string;
+	/** bytes before decompression; null when it cannot be known, as for a pipe, which cannot be read twice either */
+	size: number | null;
 	/**
 	 * The decompressed bytes, in chunks. Compressed input that is cut or broken is not thrown away: what could be
 	 * decoded comes out, then `onDamage` is told.
@@ -53,6 +56,7 @@ export function openSource(source: Source, options: OpenOptions = {}): OpenedSou
 	const raw = rawInput(source);
 	return {
 		name: raw.name,
+		size: raw.total,
 		bytes: (onDamage) => decoded(raw, options, onDamage),
 	};
 }
@@ -62,13 +66,18 @@ async function* decoded(raw: RawInput, options: OpenOptions, onDamage: (what: st
 	const first = await firstBytes(chunks);
 	if (first === null) return;
 	const all = prepended(first, chunks);
-	yield* isGzip(first) ? gunzip(all, onDamage) : all;
+	if (isGzip(first)) yield* gunzip(all, onDamage);
+	else if (isZstd(first)) yield* unzstd(all, raw.name, onDamage);
+	else yield* all;
 }
 
-/** At least two bytes, enough for the magic number; null for an empty input. */
+/** Bytes of the longest magic number. */
+const MAGIC = 4;
+
+/** Enough bytes for a magic number, fewer when the input is shorter; null for an empty one. */
 async function firstBytes(chunks: AsyncGenerator<Uint8Array>): Promise<Uint8Array | null> {
 	let head = new Uint8Array(0);
-	while (head.length < 2) {
+	while (head.length < MAGIC) {
 		const next = await chunks.next();
 		if (next.done) break;
 		if (head.length === 0) {

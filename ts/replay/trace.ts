@@ -25,6 +25,7 @@ import {
 	VERDICT_MISS,
 	VERDICT_NONE,
 } from "../../assembly/layout.ts";
+import type { LoggedFault } from "./logged-fault.ts";
 
 /** Values of the `kind` column. */
 export const Kind = {
@@ -64,7 +65,7 @@ export const NO_DEVICE = 0xffffffff;
  * | id | index into `devices` | the same, or NO_DEVICE | domain id (ASID on Arm); `device` scope: RID | index into `devices` |
  * | iova | address of the access | first byte | first byte | address of the access |
  * | size | bytes (4096 where the recorder logs translations) | bytes | bytes, 0 = whole scope | bytes |
- * | pa | recorded output address | map: output address | 0 | recorded reason code |
+ * | pa | recorded output address | map: output address | 0 | recorded reason code, 0 = not told |
  * | flags | Access | map: permissions | Scope | Access |
  * | verdict | Verdict | 0 | 0 | 0 |
  */
@@ -127,9 +128,13 @@ export interface Trace {
 	stage: "first" | "second";
 	/** base names of the inputs */
 	files: string[];
+	/** time 0 in microseconds since 1970, when the recorder's clock says */
+	startedAt?: number;
 	devices: TraceDevice[];
 	columns: Columns;
 	report: ImportReport;
+	/** faults of a kernel log in words, the first 1000; absent when no kernel log was read */
+	loggedFaults?: LoggedFault[];
 }
 
 /** Empty columns with room for `capacity` events. */

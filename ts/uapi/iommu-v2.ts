@@ -1,4 +1,4 @@
-import { type Device, IdentitySpace, type Process, Space, SvaSpace } from "../core/index.ts";
+import { IdentitySpace, type Process, Space, SvaSpace } from "../core/index.ts";
 import { refuse } from "./errors.ts";
 import { type AllocOptions, type DeviceInfo, type InvalidateOptions, IoasidFile, permitted } from "./ioasid.ts";
 
@@ -61,10 +61,5 @@ export class IommuV2 extends IoasidFile {
 		const { cache = "iotlb" } = options;
 		if (cache === "pasid" && this.spaceOf(ioasid).kind !== "pasid-table") refuse("EINVAL", `invalidate: it has no PASID table: ioasid ${ioasid}`);
 		this.drop(ioasid, { iotlb: cache === "iotlb", deviceTlb: cache === "devtlb", pasid: cache === "pasid" }, options);
-	}
-
-	/** v2 has none: closing the device ends the binding. @throws DoorError always */
-	unbind(device: Device): never {
-		return refuse("ENOTTY", `unbind: closing the device ends the binding: device ${device.name}`);
 	}
 }

@@ -1,5 +1,5 @@
 /** Files that are memory: memfd, and buffers that a driver exports (dma-buf). */
-import type { Exporter, MemoryObject } from "../core/index.ts";
+import type { SharedBuffer, MemoryObject } from "../core/index.ts";
 import type { FileOps, MmapRequest, MmapSource } from "./descriptors.ts";
 
 export class MemoryFile implements FileOps {
@@ -15,7 +15,7 @@ export class MemoryFile implements FileOps {
 }
 
 export class BufferFile implements FileOps {
-	constructor(readonly exporter: Exporter) {}
+	constructor(readonly exporter: SharedBuffer) {}
 
 	mmap(_caller: unknown, request: MmapRequest): MmapSource {
 		return { object: this.exporter.memory, offset: request.offset };

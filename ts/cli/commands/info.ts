@@ -1,12 +1,18 @@
 import { Command } from "commander";
 import { importTrace } from "../../replay/importers/import.ts";
+import { withExamples } from "../examples.ts";
 import { renderDamage, renderInfo } from "../render.ts";
 
-export const infoCommand = new Command("info")
+const command = new Command("info")
 	.description("tell what recorded files hold")
-	.argument("<files...>", "files of one run; plain, .gz or - for standard input")
+	.argument("<files...>", "files of one run; plain, .gz, .zst or - for standard input")
 	.action(async (files: string[]) => {
 		const trace = await importTrace(files);
 		for (const line of renderDamage(trace.report)) console.error(line);
 		console.log(renderInfo(trace));
 	});
+
+export const infoCommand = withExamples(command, [
+	["devices, domains and numbers of events", "ioasid info qemu.log.gz guest_ftrace.txt.gz"],
+	["the faults of a kernel log, of whatever IOMMU", "ioasid info dmesg.txt.gz"],
+]);

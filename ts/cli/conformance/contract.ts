@@ -10,10 +10,16 @@ export interface Verdict {
 	got?: string;
 }
 
+/** How a file is run. */
+export interface ShapeOptions {
+	/** units without any cache: the answers are the same */
+	uncached: boolean;
+}
+
 /** One shape of conformance files. */
 export interface FileShape {
 	/** the parsed file is of this shape */
 	recognises(content: unknown): boolean;
 	/** Run the items whose id `wanted` takes, in the file's order. `content` was recognised. */
-	run(content: unknown, wanted: (id: string) => boolean): Iterable<Verdict>;
+	run(content: unknown, wanted: (id: string) => boolean, options: ShapeOptions): Iterable<Verdict>;
 }

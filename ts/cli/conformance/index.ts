@@ -4,18 +4,20 @@ import { basename } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { FileShape } from "./contract.ts";
 import { ioasidScenarios } from "./ioasid/index.ts";
-import { iommufdScenarios } from "./iommufd.ts";
-import { binaryDoor, typedDoor } from "./iommufd-doors.ts";
+import { iommufd } from "./iommufd-doors.ts";
 import { vectors } from "./vectors.ts";
+import { riscvModel } from "./vectors-riscv-model.ts";
 
 /** Every shape of file that the runner takes: one line each. */
-const SHAPES: FileShape[] = [vectors, ioasidScenarios, iommufdScenarios(process.env.IOASID_IOMMUFD_DOOR === "binary" ? binaryDoor : typedDoor)];
+const SHAPES: FileShape[] = [riscvModel, vectors, ioasidScenarios, iommufd];
 
 export interface ConformanceOptions {
 	/** failures that are told in full, over all files; default 20 */
 	maxFailures?: number;
 	/** ids (`CASE#INDEX`, or `CASE` for all of it) or prefixes with `*` at the end; default all */
 	only?: string[];
+	/** units without caches; default false */
+	uncached?: boolean;
 	/** default: the process's own */
 	stdout?: { write(text: string): unknown };
 	stderr?: { write(text: string): unknown };
@@ -39,7 +41,7 @@ function readContent(path: string): unknown {
  * @returns exit code: 0, 1 when something failed, 2 when a file cannot be read or is of another shape
  */
 export async function runConformance(paths: string[], options: ConformanceOptions = {}): Promise<number> {
-	const { maxFailures = 20, only = [], stdout = process.stdout, stderr = process.stderr } = options;
+	const { maxFailures = 20, only = [], uncached = false, stdout = process.stdout, stderr = process.stderr } = options;
 	const wanted = wantedBy(only);
 	const total = { passed: 0, failed: 0, skipped: 0 };
 	let unusable = false;
@@ -61,7 +63,7 @@ export async function runConformance(paths: string[], options: ConformanceOption
 			continue;
 		}
 		const counts = { passed: 0, failed: 0, skipped: 0 };
-		for (const verdict of shape.run(content, wanted)) {
+		for (const verdict of shape.run(content, wanted, { uncached })) {
 			counts[verdict.outcome] += 1;
 			if (verdict.outcome === "failed" && total.failed + counts.failed <= maxFailures) {
 				stderr.write(`${verdict.id}: expected ${verdict.expected}, got ${verdict.got}\n`);

@@ -1,4 +1,6 @@
 /** The iommufd doors that scenarios run against: by methods, and by ioctls on structs in process memory. */
+import type { FileShape } from "./contract.ts";
+import { iommufdScenarios } from "./iommufd.ts";
 import type { IommufdDoor } from "./iommufd-door.ts";
 import { IommufdMachine } from "./iommufd-machine.ts";
 import { deviceSteps } from "./iommufd-ops-device.ts";
@@ -33,3 +35,18 @@ function createDoor(transport: (world: IommufdMachine) => Transport): IommufdDoo
 
 export const typedDoor = (): IommufdDoor => createDoor(typed);
 export const binaryDoor = (): IommufdDoor => createDoor(binary);
+
+const faces = [iommufdScenarios(typedDoor), iommufdScenarios(binaryDoor)];
+
+/** Scenarios through both faces: one passes when it passes at each. */
+export const iommufd: FileShape = {
+	recognises: (content) => faces[0].recognises(content),
+	*run(content, wanted, options) {
+		const [typedRun, binaryRun] = faces.map((face) => [...face.run(content, wanted, options)]);
+		for (const [i, verdict] of typedRun.entries()) {
+			const other = binaryRun[i];
+			if (verdict.outcome !== "passed" || other.outcome === "passed") yield verdict;
+			else yield { ...other, expected: `by ioctl, ${other.expected}` };
+		}
+	},
+};

@@ -72,6 +72,10 @@ export class IommufdMachine {
 		return file;
 	}
 
+	isOpen(handle: number): boolean {
+		return this.handles.has(handle);
+	}
+
 	/** The descriptor of a handle in a process, passed to it when it has none. @throws Errno EBADF */
 	fd(process: Process, handle: number): number {
 		const file = this.openFile(handle);

@@ -6,7 +6,7 @@ export interface Adapter {
 	/** the unit that a case describes */
 	unit(item: VectorCase): UnitConfig;
 	/** who asks */
-	requester(request: VectorRequest): { rid: number; pasid?: number };
+	requester(request: VectorRequest): { rid: number; pasid?: number; privileged?: boolean };
 }
 
 function register(item: VectorCase, name: string): bigint {
@@ -38,4 +38,27 @@ const amdvi: Adapter = {
 	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined }),
 };
 
-export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi };
+const smmuv3: Adapter = {
+	// CR0 of the files is in words: SMMUEN, EVENTQEN, CMDQEN; a StreamID out of range is recorded (CR2.RECINVSID)
+	unit: (item) => ({
+		architecture: "smmuv3",
+		registers: {
+			...Object.fromEntries(["IDR0", "IDR1", "IDR3", "IDR5", "STRTAB_BASE", "STRTAB_BASE_CFG"].map((name) => [name, register(item, name)])),
+			CR0: 0xdn,
+			CR2: 2n,
+			GBPA: 0n,
+		},
+	}),
+	// the oracle takes every access as privileged
+	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined, privileged: true }),
+};
+
+const riscv: Adapter = {
+	unit: (item) => ({
+		architecture: "riscv",
+		registers: { CAPABILITIES: register(item, "CAP"), FCTL: register(item, "FCTL"), DDTP: register(item, "DDTP") },
+	}),
+	requester: (request) => ({ rid: request.rid ?? 0, pasid: request.pasid ?? undefined }),
+};
+
+export const ADAPTERS: Record<string, Adapter> = { vtd, amdvi, smmuv3, riscv };

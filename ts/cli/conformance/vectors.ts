@@ -4,7 +4,7 @@
  * reads as zero, inside `ram` where the file bounds it.
  */
 import { Engine, type RegionConfig, type Translation, type Unit } from "../../engine/index.ts";
-import type { FileShape, Verdict } from "./contract.ts";
+import type { FileShape, ShapeOptions, Verdict } from "./contract.ts";
 import { ADAPTERS } from "./vectors-adapters.ts";
 import type { VectorCase, VectorFile, VectorNumber, VectorRequest } from "./vectors-shape.ts";
 
@@ -36,13 +36,15 @@ function inside(regions: RegionConfig[], address: bigint, bytes: Uint8Array): Ar
 	return parts;
 }
 
+const UNCACHED = { iotlb: false, walkCache: false, contextCache: false, pasidCache: false } as const;
+
 /** One case as a machine. */
 class Machine {
 	readonly engine: Engine;
 	readonly unit: Unit;
 	private readonly image: Array<[bigint, Uint8Array]>;
 
-	constructor(file: VectorFile, item: VectorCase) {
+	constructor(file: VectorFile, item: VectorCase, options: ShapeOptions) {
 		const ram: Array<[VectorNumber, VectorNumber]> = file.ram ?? [[0, `0x${FRAMES_AT.toString(16)}`]];
 		const memory = ram.map(([start, size]): RegionConfig => ({ kind: "sparse", start: BigInt(start), size: BigInt(size) }));
 		this.image = item.memory.flatMap(([address, text]) => inside(memory, BigInt(address), bytesOf(text)));
@@ -55,7 +57,7 @@ class Machine {
 			// an access may update an entry of a page that the image does not list only where it is zero: never
 			sparsePages: pages.size + 1,
 			tables: { frames: 1, base: FRAMES_AT, count: 1 },
-			units: [ADAPTERS[file.arch].unit(item)],
+			units: [{ ...ADAPTERS[file.arch].unit(item), ...(options.uncached ? UNCACHED : {}) }],
 		});
 		this.unit = this.engine.units[0];
 	}
@@ -108,8 +110,8 @@ const ACCESS = { r: "read", w: "write", x: "execute" } as const;
 
 function judge(file: VectorFile, machine: Machine, id: string, request: VectorRequest): Verdict {
 	machine.reset();
-	const { rid, pasid } = ADAPTERS[file.arch].requester(request);
-	const answer = machine.unit.translate(rid, BigInt(request.iova), { pasid, access: ACCESS[request.access], privileged: request.priv, length: request.length ?? 1 });
+	const { rid, pasid, privileged = request.priv } = ADAPTERS[file.arch].requester(request);
+	const answer = machine.unit.translate(rid, BigInt(request.iova), { pasid, access: ACCESS[request.access], privileged, length: request.length ?? 1 });
 	if (!agrees(request, answer)) return { id, outcome: "failed", expected: describeExpected(request), got: describeGot(answer) };
 	for (const [address, bytes] of request.pte_after ?? []) {
 		const got = machine.hex(BigInt(address), bytes.length / 2);
@@ -118,7 +120,7 @@ function judge(file: VectorFile, machine: Machine, id: string, request: VectorRe
 	return { id, outcome: "passed" };
 }
 
-function* runFile(file: VectorFile, wanted: (id: string) => boolean): Generator<Verdict> {
+function* runFile(file: VectorFile, wanted: (id: string) => boolean, options: ShapeOptions): Generator<Verdict> {
 	for (const item of file.cases) {
 		let machine: Machine | undefined;
 		for (const [index, request] of item.requests.entries()) {
@@ -133,7 +135,7 @@ function* runFile(file: VectorFile, wanted: (id: string) => boolean): Generator<
 				continue;
 			}
 			try {
-				machine ??= new Machine(file, item);
+				machine ??= new Machine(file, item, options);
 				yield judge(file, machine, id, request);
 			} catch (error) {
 				yield { id, outcome: "failed", expected: describeExpected(request), got: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
@@ -144,5 +146,5 @@ function* runFile(file: VectorFile, wanted: (id: string) => boolean): Generator<
 
 export const vectors: FileShape = {
 	recognises: (content) => isObject(content) && typeof content.arch === "string" && Array.isArray(content.cases) && content.cases.every(isCase),
-	run: (content, wanted) => runFile(content as VectorFile, wanted),
+	run: (content, wanted, options) => runFile(content as VectorFile, wanted, options),
 };

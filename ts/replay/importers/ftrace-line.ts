@@ -1,6 +1,7 @@
 /**
- * The start of a tracefs text line: `comm-pid [cpu] flags sec.usec: event: body`. The flags may be off
- * (`nop` with irq-info off), a thread group `(tgid)` may stand before the CPU, and comm may hold anything.
+ * The start of a line of kernel trace text. tracefs and `trace-cmd report`: `comm-pid [cpu] flags sec.usec: event: body`;
+ * the flags may be off (`nop` with irq-info off), a thread group `(tgid)` may stand before the CPU. `perf script`:
+ * `comm pid [cpu] sec.usec: system:event: body`, the pid also as `pid/tid`. comm may hold anything.
  */
 const SPACE = 32;
 const CLOSE = 93;
@@ -12,6 +13,9 @@ const LEVELS = 4;
 const CPUS = 4096;
 /** pids have at most 22 bits, so idle tasks get numbers above */
 const IDLE = 2 ** 22;
+
+/** How the tool writes the task and the event. */
+export type LineStyle = "ftrace" | "perf";
 
 /** Reads the prefix of each line. */
 export class FtraceLine {
@@ -26,6 +30,11 @@ export class FtraceLine {
 	eventEnd = 0;
 	/** where the body starts */
 	body = 0;
+	private readonly perf: boolean;
+
+	constructor(style: LineStyle = "ftrace") {
+		this.perf = style === "perf";
+	}
 
 	/** Reads the prefix of `text`; false when it has another shape. */
 	read(text: string): boolean {
@@ -39,7 +48,7 @@ export class FtraceLine {
 	private readFrom(text: string, at: number): boolean {
 		const cpuEnd = digits(text, at + 1);
 		if (cpuEnd === at + 1 || text.charCodeAt(cpuEnd) !== CLOSE || text.charCodeAt(cpuEnd + 1) !== SPACE) return false;
-		const pid = pidBefore(text, at);
+		const pid = this.perf ? tidBefore(text, at) : pidBefore(text, at);
 		if (pid < 0) return false;
 		let i = skipSpaces(text, cpuEnd + 2);
 		let level = 0;
@@ -64,7 +73,8 @@ export class FtraceLine {
 		// whole microseconds exactly; the nanosecond clocks keep their fraction
 		this.time = number(text, at, dot) * 1e6 + (end - dot - 1 === 6 ? Math.round(micros) : micros);
 		this.event = skipSpaces(text, end + 1);
-		this.eventEnd = text.indexOf(":", this.event);
+		if (this.perf) this.event = text.indexOf(":", this.event) + 1;
+		this.eventEnd = this.event === 0 ? -1 : text.indexOf(":", this.event);
 		this.body = this.eventEnd + 1;
 		return this.eventEnd > this.event;
 	}
@@ -80,6 +90,16 @@ function pidBefore(text: string, at: number): number {
 	let start = end;
 	while (start > 0 && isDigit(text.charCodeAt(start - 1))) start--;
 	return start < end && text.charCodeAt(start - 1) === MINUS ? number(text, start, end) : -1;
+}
+
+/** `123 [`, or the second number of `123/125 [` */
+function tidBefore(text: string, at: number): number {
+	let end = at;
+	while (end > 0 && text.charCodeAt(end - 1) === SPACE) end--;
+	let start = end;
+	while (start > 0 && isDigit(text.charCodeAt(start - 1))) start--;
+	const before = text.charCodeAt(start - 1);
+	return start < end && (before === SPACE || before === 47) ? number(text, start, end) : -1;
 }
 
 /** `.` task, `s` softirq, `h`/`H`/`z`/`Z` hard interrupts and NMIs */

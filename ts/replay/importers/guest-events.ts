@@ -15,21 +15,29 @@ export interface Origin {
 /** What became of a line. */
 export type Outcome = "event" | "ignored" | "unreadable";
 
-const BEFORE = 0;
-const AFTER = 1;
+const LETTER_D = 100;
+const LETTER_I = 105;
+const LETTER_M = 109;
+const LETTER_Q = 113;
+const LETTER_U = 117;
 
-/** DMA API calls that release, by whether they are logged before or after the unmap they cause. */
-const RELEASES = new Map([
-	["dma_unmap_page", AFTER],
-	["dma_unmap_phys", AFTER],
-	["dma_unmap_resource", AFTER],
-	["dma_unmap_sg", BEFORE],
-	["dma_free", BEFORE],
-	["dma_free_pages", BEFORE],
-	["dma_free_sgt", BEFORE],
+/** DMA API calls; those that release, by whether they are logged before or after the unmap they cause. */
+const DMA_CALLS = new Map<string, number>([
+	["dma_map_page", Guest.acquire],
+	["dma_map_phys", Guest.acquire],
+	["dma_map_resource", Guest.acquire],
+	["dma_map_sg", Guest.acquire],
+	["dma_alloc", Guest.acquire],
+	["dma_alloc_pages", Guest.acquire],
+	["dma_alloc_sgt", Guest.acquire],
+	["dma_unmap_page", Guest.releaseAfter],
+	["dma_unmap_phys", Guest.releaseAfter],
+	["dma_unmap_resource", Guest.releaseAfter],
+	["dma_unmap_sg", Guest.releaseBefore],
+	["dma_free", Guest.releaseBefore],
+	["dma_free_pages", Guest.releaseBefore],
+	["dma_free_sgt", Guest.releaseBefore],
 ]);
-
-const ACQUIRES = new Set(["dma_map_page", "dma_map_phys", "dma_map_resource", "dma_map_sg", "dma_alloc", "dma_alloc_pages", "dma_alloc_sgt"]);
 
 /** VT-d invalidation queue descriptors */
 const IOTLB_DESCRIPTOR = 2;
@@ -42,16 +50,24 @@ export class GuestEventReader {
 	private readonly scan = new Scanner();
 	private intel = false;
 
-	/** Reads the event `name` whose body starts at `body`. */
-	read(name: string, text: string, body: number, origin: Origin): Outcome {
-		if (name === "map") return this.mapping(Guest.map, text, body, origin);
-		if (name === "unmap") return this.mapping(Guest.unmap, text, body, origin);
-		if (ACQUIRES.has(name)) return this.dma(Guest.acquire, text, body, origin);
-		const release = RELEASES.get(name);
-		if (release !== undefined) return this.dma(release === BEFORE ? Guest.releaseBefore : Guest.releaseAfter, text, body, origin);
-		if (name === "qi_submit") return this.submit(text, body, origin);
-		if (name === "io_page_fault") return this.fault(text, body, origin);
-		return "ignored";
+	/** Reads the event whose name stands from `start` to before `end`, and whose body starts at `body`. */
+	read(text: string, start: number, end: number, body: number, origin: Origin): Outcome {
+		switch (text.charCodeAt(start)) {
+			case LETTER_M:
+				return end - start === 3 && text.startsWith("map", start) ? this.mapping(Guest.map, text, body, origin) : "ignored";
+			case LETTER_U:
+				return end - start === 5 && text.startsWith("unmap", start) ? this.mapping(Guest.unmap, text, body, origin) : "ignored";
+			case LETTER_D: {
+				const kind = DMA_CALLS.get(text.slice(start, end));
+				return kind === undefined ? "ignored" : this.dma(kind, text, body, origin);
+			}
+			case LETTER_Q:
+				return text.startsWith("qi_submit:", start) ? this.submit(text, body, origin) : "ignored";
+			case LETTER_I:
+				return text.startsWith("io_page_fault:", start) ? this.fault(text, body, origin) : "ignored";
+			default:
+				return "ignored";
+		}
 	}
 
 	/** `IOMMU: [dev=..] iova=0x.. [- 0x..] paddr=0x.. size=4096`, and unmap without paddr but with `unmapped_size=` */
@@ -87,7 +103,8 @@ export class GuestEventReader {
 	/** `0000:00:01.0 dir=TO_DEVICE dma_addr=ffffb000 size=8 ..`; sg: `dma_addrs={0x..,0x..} sizes={0x..}`, or only phys_addrs */
 	private dma(kind: number, text: string, at: number, origin: Origin): Outcome {
 		const scan = this.scan;
-		const nameAt = text.charCodeAt(at) === 32 ? at + 1 : at;
+		let nameAt = at;
+		while (text.charCodeAt(nameAt) === 32) nameAt++;
 		const dir = text.indexOf(" dir=", nameAt);
 		if (dir < 0) return "unreadable";
 		let start = 0;

@@ -42,6 +42,8 @@ class VtdParser implements LineParser {
 	private readonly verdict = new Uint8Array(RIDS);
 	private readonly lookup = new Uint32Array(2 * RIDS);
 	private scalable = false;
+	/** whether context lines may still tell something of a device */
+	private incomplete = true;
 	private enabled: boolean | null = null;
 	private interrupts = 0;
 	private untranslated = 0;
@@ -162,7 +164,7 @@ class VtdParser implements LineParser {
 		let read = true;
 		if (text.startsWith("page_hit ", at)) read = this.page(text, at + 9, Verdict.hit);
 		else if (text.startsWith("page_update ", at)) read = this.page(text, at + 12, Verdict.miss);
-		else if (text.startsWith("cc_hit ", at) || text.startsWith("cc_update ", at)) read = this.context(text, at + 7);
+		else if (text.startsWith("cc_update ", at) || (this.incomplete && text.startsWith("cc_hit ", at))) read = this.context(text, at + 7);
 		else this.place.ignored();
 		if (!read) this.unreadable(text);
 	}
@@ -175,10 +177,11 @@ class VtdParser implements LineParser {
 		if (!scan.nextHex(text, scan.end)) return false;
 		this.lookup[2 * rid] = scan.lo;
 		this.lookup[2 * rid + 1] = scan.hi;
-		if (!scan.nextHex(text, scan.end)) return false;
+		// patched and other versions put more fields between
+		if (!scan.labelledHex(text, "pte 0x", scan.end)) return false;
 		if ((scan.lo & ACCESSED) !== 0) this.accessedEntries++;
 		else this.otherEntries++;
-		if (!text.startsWith(" domain 0x", scan.end) || !scan.hex(text, scan.end + 10)) return false;
+		if (!scan.labelledHex(text, " domain 0x", scan.end)) return false;
 		this.verdict[rid] = verdict;
 		this.tag(rid, scan.lo);
 		return true;
@@ -193,10 +196,13 @@ class VtdParser implements LineParser {
 		const rid = ((bus << 8) | scan.lo) & 0xffff;
 		if (!scan.labelledHex(text, " high 0x", scan.end)) return false;
 		const device = this.device(rid);
-		// in scalable mode these words mean something else: a PASID directory instead of a domain and a width
-		if (this.scalable) return true;
-		this.tag(rid, (scan.lo >>> 8) & 0xffff);
-		device.levels = (scan.lo & 7) + 2;
+		const domain = (scan.lo >>> 8) & 0xffff;
+		const width = scan.lo & 7;
+		this.incomplete = this.scalable || [...this.devices.values()].some((known) => known !== device && known.levels === null);
+		// in scalable mode these words mean something else: a PASID directory instead of a domain and a width (1 to 3: 3 to 5 levels)
+		if (this.scalable || domain === 0 || width === 0 || width > 3) return true;
+		this.tag(rid, domain);
+		device.levels = width + 2;
 		return true;
 	}
 
@@ -205,6 +211,7 @@ class VtdParser implements LineParser {
 		if (device === undefined) {
 			device = { domain: null, levels: null };
 			this.devices.set(rid, device);
+			this.incomplete = true;
 		}
 		return device;
 	}

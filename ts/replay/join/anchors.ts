@@ -6,6 +6,7 @@ import type { HostLog } from "../importers/contract.ts";
 import { type Columns, Kind, NO_PASID, Scope } from "../trace.ts";
 import { timeRows } from "./clock.ts";
 import { align, type KeySequence } from "./sequence.ts";
+import { shiftBounds } from "./shift.ts";
 import type { Ownership } from "./ownership.ts";
 
 /** What ties the two logs together. */
@@ -18,6 +19,8 @@ export interface Anchors {
 	rowOfUnmap: Int32Array;
 	/** invalidations of the guest without a partner */
 	skipped: number;
+	/** the events are `qi_submit`, not unmaps */
+	bySubmit: boolean;
 }
 
 /** microseconds: the delay of an invalidation varies by less than this, mostly */
@@ -35,7 +38,7 @@ function tag(scope: number, domain: number, pasid: number): number {
  * Anchors from `qi_submit` (VT-d): every request, in order, is one descriptor in the emulator's log. Global requests are left
  * out; wait and context descriptors are no rows in the first place. Null when there are none, or they do not fit.
  */
-export function anchorsBySubmit(guest: GuestLog, host: HostLog): Anchors | null {
+export function anchorsBySubmit(guest: GuestLog, host: HostLog, owners: Ownership): Anchors | null {
 	const { events } = guest;
 	const submits: number[] = [];
 	for (let i = 0; i < events.length; i++) {
@@ -46,13 +49,14 @@ export function anchorsBySubmit(guest: GuestLog, host: HostLog): Anchors | null 
 		if (host.rows.kind[row] === Kind.invalidate && host.rows.flags[row] !== Scope.global) rows.push(row);
 	}
 	if (submits.length === 0 || rows.length === 0) return null;
-	const pairs = align(guestKeys(guest, submits), hostKeys(host.rows, rows), host.timed);
+	const pairs = align(guestKeys(guest, submits), hostKeys(host.rows, rows), host.timed, () => shiftBounds(guest, host, owners, submits, rows));
 	if (pairs === null) return null;
 	const anchors: Anchors = {
 		events: Int32Array.from(pairs.guest, (index) => submits[index]),
 		rows: Int32Array.from(pairs.host, (index) => rows[index]),
 		rowOfUnmap: new Int32Array(events.length).fill(-1),
 		skipped: pairs.skipped,
+		bySubmit: true,
 	};
 	if (!plausible(guest, host, anchors)) return null;
 	attachUnmaps(guest, anchors);
@@ -122,7 +126,7 @@ export function anchorsByUnmap(guest: GuestLog, host: HostLog, owners: Ownership
 		});
 	}
 	const events = Int32Array.from(rowOfUnmap.keys()).filter((event) => rowOfUnmap[event] >= 0);
-	const anchors: Anchors = { events, rows: events.map((event) => rowOfUnmap[event]), rowOfUnmap, skipped };
+	const anchors: Anchors = { events, rows: events.map((event) => rowOfUnmap[event]), rowOfUnmap, skipped, bySubmit: false };
 	return plausible(guest, host, anchors) ? anchors : null;
 }
 

@@ -35,6 +35,21 @@ export class Clock {
 		return span === 0 ? host[next] : host[last] + ((time - guest[last]) / span) * (host[next] - host[last]);
 	}
 
+	/** Where a guest event falls at the latest: for rough clocks at the next anchor. */
+	latest(time: number): number {
+		const { guest, host } = this;
+		if (this.back === 0) return this.at(time);
+		const next = lowerBound(guest, time);
+		return next === guest.length ? Number.POSITIVE_INFINITY : host[next];
+	}
+
+	/** How far apart the anchors around a guest time are, in microseconds. */
+	gap(time: number): number {
+		const { guest } = this;
+		const next = lowerBound(guest, time);
+		return next === 0 || next === guest.length ? 0 : guest[next] - guest[next - 1];
+	}
+
 	/** The earliest host time that is plausible for a guest event. */
 	earliest(time: number): number {
 		const { guest, host } = this;

@@ -14,6 +14,8 @@ export interface DeviceList {
 	ofRid(rid: number): number;
 	/** index by the guest log's device index; NO_DEVICE for nobody and for what is not on PCI */
 	ofGuest(device: number): number;
+	/** the RID under which the emulator logs a device of the guest; null for what is not on PCI */
+	hostRid(device: number): number | null;
 }
 
 /** Lists every device that the emulator saw, and every device of the guest that maps or unmaps something. */
@@ -22,7 +24,9 @@ export function listDevices(guest: GuestLog | null, owners: Ownership | null, ho
 	const segmentOfRid = new Map<number, number>();
 	for (const device of mappingDevices(guest, owners)) {
 		const rid = device.rid as number;
-		byKey.set(keyOf(device.segment, rid), { segment: device.segment, rid, name: device.name, domain: null, levels: null });
+		// a device behind a bridge does not give its name to the id that it shares
+		const name = device.name.endsWith(deviceName(device.segment, rid).slice(-7)) ? device.name : deviceName(device.segment, rid);
+		byKey.set(keyOf(device.segment, rid), { segment: device.segment, rid, name, domain: null, levels: null });
 		segmentOfRid.set(rid, Math.min(device.segment, segmentOfRid.get(rid) ?? device.segment));
 	}
 	for (const [rid, known] of host?.devices ?? []) {
@@ -36,6 +40,7 @@ export function listDevices(guest: GuestLog | null, owners: Ownership | null, ho
 	return {
 		devices: keys.map((key) => byKey.get(key) as TraceDevice),
 		ofRid: (rid) => index.get(keyOf(segmentOfRid.get(rid) ?? 0, rid)) ?? NO_DEVICE,
+		hostRid: (device) => guest?.devices[device]?.rid ?? null,
 		ofGuest: (device) => {
 			const named = device < 0 ? undefined : guest?.devices[device];
 			return named === undefined || named.rid === null ? NO_DEVICE : (index.get(keyOf(named.segment, named.rid)) ?? NO_DEVICE);

@@ -6,11 +6,13 @@ import { Guest, type GuestLog, NOBODY } from "../importers/guest-log.ts";
 import { ReplayError } from "../errors.ts";
 import { RowBuffer, setNumber } from "../rows.ts";
 import { type Columns, Kind, Scope, type Trace, type TraceDevice } from "../trace.ts";
+import { shareRequesterIds } from "./aliases.ts";
 import { type Anchors, anchorsBySubmit, anchorsByUnmap } from "./anchors.ts";
 import { Clock, timeRows } from "./clock.ts";
 import { listDevices } from "./devices.ts";
 import { addTableRow, mergeLogs, tableEvents } from "./merge.ts";
 import { offsetByFirstUse, ofOneRun } from "./pages.ts";
+import { Flushes } from "./flushes.ts";
 import { findOwners, type Ownership } from "./ownership.ts";
 
 /** A trace without its files and counts; times are on the recorder's clock. */
@@ -30,18 +32,20 @@ const BY_PASID = new Set<number>([Scope.pasid, Scope.pasidPage]);
 /** Joins both halves of one run; throws a {@link ReplayError} when they do not belong together. */
 export function joinLogs(guest: GuestLog, host: HostLog): Joined {
 	const owners = findOwners(guest);
+	const shared = shareRequesterIds(guest, host, owners);
 	if (!ofOneRun(guest, host, owners)) {
 		throw new ReplayError("mismatch", "the QEMU log and the guest's ftrace are not of one run: what the guest mapped is not what was translated");
 	}
 	const devices = listDevices(guest, owners, host);
-	const notes = [...host.notes, ...guest.notes, ...ownershipNotes(guest, owners)];
-	const { clock, rowOfUnmap } = joinClocks(guest, host, owners, notes);
-	const columns = mergeLogs(guest, host.rows, { owners, devices, clock, rowOfUnmap });
+	const notes = [...host.notes, ...guest.notes, ...shared, ...ownershipNotes(guest, owners)];
+	const { clock, rowOfUnmap, anchors } = joinClocks(guest, host, owners, notes);
+	const flushes = new Flushes(guest, host, anchors);
+	const columns = mergeLogs(guest, host.rows, { owners, devices, clock, rowOfUnmap, flushAfter: (rid, event) => flushes.after(rid, event) });
 	return { architecture: host.architecture, stage: host.stage, columns, devices: devices.devices, notes };
 }
 
-function joinClocks(guest: GuestLog, host: HostLog, owners: Ownership, notes: string[]): { clock: Clock; rowOfUnmap: Int32Array } {
-	const anchors = anchorsBySubmit(guest, host) ?? anchorsByUnmap(guest, host, owners);
+function joinClocks(guest: GuestLog, host: HostLog, owners: Ownership, notes: string[]): { clock: Clock; rowOfUnmap: Int32Array; anchors: Anchors | null } {
+	const anchors = anchorsBySubmit(guest, host, owners) ?? anchorsByUnmap(guest, host, owners);
 	if (anchors !== null && anchors.events.length > 0) {
 		if (anchors.skipped > 0) notes.push(`${anchors.skipped} invalidations of the guest have no partner in the QEMU log`);
 		if (!host.timed) {
@@ -50,18 +54,18 @@ function joinClocks(guest: GuestLog, host: HostLog, owners: Ownership, notes: st
 		}
 		const guestTimes = Float64Array.from(anchors.events, (event) => guest.events.time[event]);
 		const hostTimes = Float64Array.from(anchors.rows, (row) => host.rows.time[row]);
-		return { clock: new Clock(guestTimes, hostTimes, host.timed ? 0 : ANCHORS_BACK), rowOfUnmap: anchors.rowOfUnmap };
+		return { clock: new Clock(guestTimes, hostTimes, host.timed ? 0 : ANCHORS_BACK), rowOfUnmap: anchors.rowOfUnmap, anchors };
 	}
 	const rowOfUnmap = new Int32Array(guest.events.length).fill(-1);
 	const offset = host.timed ? offsetByFirstUse(guest, host, owners) : null;
 	if (offset !== null) {
 		notes.push("no invalidation is in both logs: the clocks are joined by the first use of mapped pages, which is less exact");
-		return { clock: new Clock(Float64Array.of(0), Float64Array.of(offset)), rowOfUnmap };
+		return { clock: new Clock(Float64Array.of(0), Float64Array.of(offset)), rowOfUnmap, anchors: null };
 	}
 	if (host.rows.length > 0 && guest.events.length > 0) {
 		throw new ReplayError("mismatch", "the QEMU log and the guest's ftrace share no invalidation and no mapped page: they do not seem to be of one run");
 	}
-	return { clock: new Clock(Float64Array.of(0), Float64Array.of(0)), rowOfUnmap };
+	return { clock: new Clock(Float64Array.of(0), Float64Array.of(0)), rowOfUnmap, anchors: null };
 }
 
 /** Gives the rows of a log without timestamps the guest's time, by the anchors. */

@@ -2,9 +2,11 @@
  * The two logs as one: every map and unmap of the guest gets its place among the emulator's rows.
  *
  * The emulator's order is kept as it is. A guest's event gets a *place*, the host row before which it takes effect:
- * - an unmap: just before its own invalidation, or where the clock puts it;
+ * - an unmap: just before its own invalidation. Without one (a flush queue invalidates later, or no invalidation was logged): where the clock
+ *   puts it, but behind the last use of its pages before the domain's next invalidation, until which the emulator may answer;
  * - a map: as early as is plausible, but not before the last unmap of a page of it on that device. Where the emulator walked the
  *   tables and found just this map's page a little before that, the walk is the better witness: the map comes before it.
+ * Faults that found no entry are witnesses too: an unmap comes before them, a map behind them.
  */
 import { Guest, type GuestLog } from "../importers/guest-log.ts";
 import { RowBuffer, setNumber } from "../rows.ts";
@@ -12,9 +14,11 @@ import { Access, type Columns, Kind } from "../trace.ts";
 import { type Clock, lowerBound } from "./clock.ts";
 import type { DeviceList } from "./devices.ts";
 import type { Ownership } from "./ownership.ts";
-import { Walks } from "./walks.ts";
+import { type Mapping, Uses } from "./uses.ts";
 
 const PAGE = 4096;
+/** microseconds: how far the estimate of a clock may be off, where anchors are not farther apart than that */
+const WITHIN = 10_000;
 
 /** What {@link mergeLogs} needs besides the logs. */
 export interface MergePlan {
@@ -23,34 +27,15 @@ export interface MergePlan {
 	clock: Clock;
 	/** by guest event: the host row of an unmap's own invalidation, or -1 */
 	rowOfUnmap: Int32Array;
+	/** the host row of the first invalidation of a device's whole domain that the guest asked for after an event; -1: no such invalidation is known */
+	flushAfter(rid: number, event: number): number;
 }
 
 /** Rows in replay order, times still on the host's clock. */
 export function mergeLogs(guest: GuestLog, host: Columns, plan: MergePlan): Columns {
 	const moves = tableEvents(guest);
+	const { wanted, places } = placesOf(moves, guest, host, plan);
 	const times = host.time.subarray(0, host.length);
-	const wanted = new Float64Array(moves.length);
-	const places = new Uint32Array(moves.length);
-	const lastPlaces = new LastPlaces();
-	const walks = new Walks(host);
-	moves.forEach((event, index) => {
-		const { start, end, time, kind, target } = guest.events;
-		const device = plan.owners.device[event];
-		let place = plan.rowOfUnmap[event];
-		if (place < 0) {
-			const moment = kind[event] === Guest.unmap ? plan.clock.at(time[event]) : plan.clock.earliest(time[event]);
-			wanted[index] = moment;
-			place = lowerBound(times, moment);
-		} else wanted[index] = times[place];
-		const earliest = lastPlaces.of(device, start[event], end[event]);
-		place = Math.max(place, earliest);
-		if (kind[event] === Guest.map && device >= 0) {
-			place = walks.before(place, earliest, guest.devices[device].rid, start[event], end[event], target[event]);
-		}
-		lastPlaces.set(device, start[event], end[event], place);
-		places[index] = place;
-	});
-
 	const rows = new RowBuffer(Math.max(1, host.length + moves.length));
 	const order = sortedByPlace(places, host.length);
 	let next = 0;
@@ -72,6 +57,53 @@ export function mergeLogs(guest: GuestLog, host: Columns, plan: MergePlan): Colu
 	return rows.columns;
 }
 
+/** The place of every map and unmap, and the time that it wants there. */
+function placesOf(moves: Uint32Array, guest: GuestLog, host: Columns, plan: MergePlan): { wanted: Float64Array; places: Uint32Array } {
+	const { start, end, time, kind, target } = guest.events;
+	const { clock, owners, rowOfUnmap } = plan;
+	const times = host.time.subarray(0, host.length);
+	const wanted = new Float64Array(moves.length);
+	const places = new Uint32Array(moves.length);
+	const last = new LastPlaces();
+	const uses = new Uses(host);
+	const mapping: Mapping = { rid: 0, start: 0, end: 0, target: 0, permissions: 0 };
+	for (let index = 0; index < moves.length; index++) {
+		const event = moves[index];
+		const device = owners.device[event];
+		const map = kind[event] === Guest.map;
+		const own = rowOfUnmap[event];
+		const moment = own >= 0 ? times[own] : map ? clock.earliest(time[event]) : clock.at(time[event]);
+		const earliest = last.of(device, start[event], end[event]);
+		let place = Math.max(own >= 0 ? own : lowerBound(times, moment), earliest);
+		const rid = device < 0 ? null : plan.devices.hostRid(device);
+		if (rid !== null && own < 0) {
+			mapping.rid = rid;
+			mapping.start = start[event];
+			mapping.end = end[event];
+			mapping.target = map ? target[event] : last.target;
+			mapping.permissions = map ? permissionsOf(owners.permissions[event]) : last.permissions;
+			const slack = Math.max(WITHIN, clock.gap(time[event]));
+			if (map) {
+				place = uses.afterFaults(mapping, place, lowerBound(times, clock.latest(time[event])));
+				if (place > earliest) place = uses.firstWalk(mapping, earliest, place, slack);
+			} else {
+				place = uses.beforeFaults(mapping, earliest, place, slack);
+				const flush = plan.flushAfter(rid, event);
+				place = uses.afterUses(mapping, place, flush >= 0 ? flush : lowerBound(times, moment + slack));
+			}
+		}
+		last.set(device, start[event], end[event], place, map ? target[event] : Number.NaN, permissionsOf(owners.permissions[event]));
+		wanted[index] = moment;
+		places[index] = place;
+	}
+	return { wanted, places };
+}
+
+/** Neither VT-d as Linux writes it nor an Arm table has write-only entries. */
+function permissionsOf(permissions: number): number {
+	return (permissions & Access.write) !== 0 ? permissions | Access.read : permissions;
+}
+
 /** The maps and unmaps of a guest's log, by event index. */
 export function tableEvents({ events }: GuestLog): Uint32Array {
 	const indices: number[] = [];
@@ -91,32 +123,53 @@ export function addTableRow(rows: RowBuffer, guest: GuestLog, event: number, tim
 	setNumber(columns.size, row, events.end[event] - events.start[event]);
 	if (!map) return;
 	setNumber(columns.pa, row, events.target[event]);
-	// neither VT-d as Linux writes it nor an Arm table has write-only entries
-	const permissions = owners.permissions[event];
-	columns.flags[row] = (permissions & Access.write) !== 0 ? permissions | Access.read : permissions;
+	columns.flags[row] = permissionsOf(owners.permissions[event]);
 }
 
-/** The place of the last map or unmap of every page of every device: pages keep the guest's order. */
+/** One state of a page: where it was changed last, and to what. */
+interface PageState {
+	place: number;
+	/** output address, NaN when the page is not mapped */
+	target: number;
+	permissions: number;
+}
+
+/** The last map or unmap of every page of every device: pages keep the guest's order. */
 class LastPlaces {
-	private readonly devices = new Map<number, Map<number, number>>();
+	private readonly devices = new Map<number, Map<number, PageState>>();
+	/** what the first page of the range that was asked for last is mapped to */
+	target = Number.NaN;
+	permissions = 0;
 
 	/** The latest place at which a page of the range was changed; 0 when none was. */
 	of(device: number, start: number, end: number): number {
 		const pages = this.devices.get(device);
+		const first = Math.floor(start / PAGE);
+		const state = pages?.get(first);
+		this.target = state?.target ?? Number.NaN;
+		this.permissions = state?.permissions ?? Access.read | Access.write;
 		let latest = 0;
 		if (pages === undefined) return latest;
-		for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) latest = Math.max(latest, pages.get(page) ?? 0);
+		for (let page = first; page * PAGE < end; page++) latest = Math.max(latest, pages.get(page)?.place ?? 0);
 		return latest;
 	}
 
-	set(device: number, start: number, end: number, place: number): void {
+	set(device: number, start: number, end: number, place: number, target: number, permissions: number): void {
 		if (device < 0) return;
 		let pages = this.devices.get(device);
 		if (pages === undefined) {
 			pages = new Map();
 			this.devices.set(device, pages);
 		}
-		for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) pages.set(page, place);
+		for (let page = Math.floor(start / PAGE), offset = 0; page * PAGE < end; page++, offset += PAGE) {
+			const state = pages.get(page);
+			if (state === undefined) pages.set(page, { place, target: target + offset, permissions });
+			else {
+				state.place = place;
+				state.target = target + offset;
+				state.permissions = permissions;
+			}
+		}
 	}
 }
 

@@ -19,6 +19,14 @@ export interface Pairs {
 	skipped: number;
 }
 
+/** What is known otherwise of the shift, host index minus guest index. */
+export interface ShiftBounds {
+	least: number;
+	most: number;
+}
+
+/** Invalidations that may be on their way at a moment: what bounds of a shift may be off by. */
+const OVERLAP = 2;
 /** This many keys in a row cannot agree by chance, in a strict recording */
 const AGREE = 50;
 /** fewer are no agreement, unless a sequence has no more */
@@ -29,22 +37,27 @@ const LONGEST = 2000;
 const RESUME = 4;
 const NEAR = 64;
 const FAR = 4096;
+/** microseconds a pair: clock differences that move no more are alike */
+const ALIKE = 50;
+/** pairs that tell how the clocks differ at the moment, and by how many microseconds a pair may be off that */
+const LATELY = 200;
+const STEADY = 20_000;
 
 /** Aligns the sequences; null when they do not fit anywhere. `timed` tells whether the host's times are a clock. */
-export function align(guest: KeySequence, host: KeySequence, timed: boolean): Pairs | null {
+export function align(guest: KeySequence, host: KeySequence, timed: boolean, bounds: () => ShiftBounds | null = () => null): Pairs | null {
 	const guestLength = guest.tags.length;
 	const hostLength = host.tags.length;
 	// a damaged line near the start must not spoil everything: other starts are tried
 	for (const start of [0, 10, 25, 60, 120, 250, 500, 1000]) {
 		if (start > 0 && guestLength - start < AGREE) break;
-		const shift = bestShift(guest, host, start, timed);
-		if (shift !== null) return walk(guest, host, start, shift);
+		const shift = bestShift(guest, host, start, timed, bounds);
+		if (shift !== null) return both(guest, host, start, shift, timed);
 	}
 	// the guest's tracing may have been on first, in a log that was cut at its start
 	const least = Math.min(AGREE, hostLength);
 	for (let start = 0; hostLength > 0 && start < guestLength; start++) {
 		const needed = Math.max(Math.min(AGREE, guestLength - start), Math.min(least, FEW));
-		if (agreement(guest, host, start, 0, AGREE) >= Math.min(needed, hostLength)) return walk(guest, host, start, 0);
+		if (agreement(guest, host, start, 0, AGREE) >= Math.min(needed, hostLength)) return both(guest, host, start, 0, timed);
 	}
 	return null;
 }
@@ -60,23 +73,59 @@ function agreement(guest: KeySequence, host: KeySequence, g: number, h: number, 
 	return count;
 }
 
-/** Where in the host's sequence the guest's `start` lies: the longest agreement, and among equals the steadiest clock difference. */
-function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: boolean): number | null {
+/**
+ * Where in the host's sequence the guest's `start` lies: nearest to the known bounds, among equals the longest agreement, and among
+ * these the steadiest clock difference.
+ */
+function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: boolean, bounds: () => ShiftBounds | null): number | null {
 	const needed = Math.min(AGREE, guest.tags.length - start);
-	let best: number | null = null;
-	let bestLength = 0;
-	let bestSpread = Number.POSITIVE_INFINITY;
+	const candidates: { h: number; length: number }[] = [];
 	for (let h = 0; h + needed <= host.tags.length; h++) {
-		const length = agreement(guest, host, start, h, LONGEST);
-		if (length < needed || length < bestLength) continue;
-		// without a clock the last fit wins: the guest starts later and both end together
-		const spread = timed ? jitter(guest, host, start, h, length) : 0;
-		if (length === bestLength && spread > bestSpread) continue;
-		best = h;
-		bestLength = length;
-		bestSpread = spread;
+		const length = agreement(guest, host, start, h, needed);
+		if (length === needed) candidates.push({ h, length });
+	}
+	if (candidates.length <= 1) return candidates[0]?.h ?? null;
+	// only where keys repeat is it worth while to look at the pages
+	const known = bounds();
+	const off = candidates.map(({ h }) => (known === null ? 0 : outside(h - start, known)));
+	const leastOff = off.reduce((least, value) => Math.min(least, value));
+	const near = candidates.filter((_, index) => off[index] === leastOff);
+	for (const candidate of near) candidate.length = agreement(guest, host, start, candidate.h, LONGEST);
+	const longest = near.reduce((most, { length }) => Math.max(most, length), 0);
+	// without a clock the last fit wins: the guest starts later and both end together
+	const fits = near.filter(({ length }) => length === longest).reverse();
+	const fromMiddle = ({ h }: { h: number }) => middle(h - start, known);
+	if (!timed) return leastOf(fits, fromMiddle);
+	const spread = fits.map(({ h, length }) => jitter(guest, host, start, h, length));
+	const least = spread.reduce((low, value) => Math.min(low, value));
+	// a flush queue's timer goes off with the tick: its distances are all alike, and then the pages know better
+	const timer = known !== null && guest.addresses.subarray(start, start + needed).every((address) => address === 0);
+	const alike = timer ? 2 * least + ALIKE * longest : least;
+	return leastOf(fits.filter((_, index) => spread[index] <= alike), fromMiddle);
+}
+
+/** The place with the least measure, the first of equals. */
+function leastOf(places: readonly { h: number }[], measure: (place: { h: number }) => number): number | null {
+	let best: number | null = null;
+	let least = Number.POSITIVE_INFINITY;
+	for (const place of places) {
+		const value = measure(place);
+		if (value >= least) continue;
+		least = value;
+		best = place.h;
 	}
 	return best;
+}
+
+/** By how much a shift is out of bounds. */
+function outside(shift: number, { least, most }: ShiftBounds): number {
+	return Math.max(0, least - OVERLAP - shift, shift - most - OVERLAP);
+}
+
+/** How far a shift is from the middle of the bounds; 0 when there are none. */
+function middle(shift: number, bounds: ShiftBounds | null): number {
+	if (bounds === null) return 0;
+	return Number.isFinite(bounds.least) ? Math.abs(2 * shift - bounds.least - bounds.most) : Math.abs(shift - bounds.most);
 }
 
 /** How much the clock difference moves from pair to pair; drift hardly counts. */
@@ -88,27 +137,90 @@ function jitter(guest: KeySequence, host: KeySequence, g: number, h: number, len
 	return sum;
 }
 
-/** Pairs key by key from the aligned place on, and stands up again after a lost or damaged line. */
-function walk(guest: KeySequence, host: KeySequence, g: number, h: number): Pairs {
+/** Pairs from the aligned place on, and backwards from it. */
+function both(guest: KeySequence, host: KeySequence, g: number, h: number, timed: boolean): Pairs {
+	const after = walk(guest, host, g, h, timed);
+	const clock = timed ? usualDifference(guest, host, { ...after, guest: after.guest.slice(0, LATELY) }) : null;
+	const before = walk(reversed(guest, g), reversed(host, h), 0, 0, timed, clock === null ? null : -clock);
+	return {
+		guest: [...before.guest.map((index) => g - 1 - index).reverse(), ...after.guest],
+		host: [...before.host.map((index) => h - 1 - index).reverse(), ...after.host],
+		skipped: before.skipped + after.skipped,
+	};
+}
+
+/** The first `length` keys, the last one first; time runs on. */
+function reversed({ tags, addresses, times }: KeySequence, length: number): KeySequence {
+	return {
+		tags: tags.slice(0, length).reverse(),
+		addresses: addresses.slice(0, length).reverse(),
+		times: times.slice(0, length).reverse().map((time) => -time),
+	};
+}
+
+/** Pairs key by key from a place on, and stands up again after a lost or damaged line; `difference` is the clocks' at the start, when known. */
+function walk(guest: KeySequence, host: KeySequence, g: number, h: number, timed: boolean, difference: number | null = null): Pairs {
 	const pairs: Pairs = { guest: [], host: [], skipped: 0 };
-	// what lies before the place, backwards, as far as it agrees
-	let back = 1;
-	while (g - back >= 0 && h - back >= 0 && same(guest, host, g - back, h - back)) back++;
-	g -= back - 1;
-	h -= back - 1;
+	const floor: [number, number] = [g, h];
 	while (g < guest.tags.length && h < host.tags.length) {
 		if (same(guest, host, g, h)) {
 			pairs.guest.push(g++);
 			pairs.host.push(h++);
 			continue;
 		}
-		const next = resume(guest, host, g, h, NEAR) ?? resume(guest, host, g, h, FAR);
+		const clock = timed ? (usualDifference(guest, host, pairs) ?? difference) : null;
+		const next = (clock === null ? null : resumeByClock(guest, host, g, h, clock)) ?? resume(guest, host, g, h, NEAR) ?? resume(guest, host, g, h, FAR);
 		if (next === null) break;
-		pairs.skipped += next[0] - g + next[1] - h;
-		[g, h] = next;
+		[g, h] = clock === null ? next : backwards(guest, host, pairs, floor, next, clock);
+		const last = pairs.guest.length - 1;
+		pairs.skipped += last < 0 ? 0 : g - pairs.guest[last] + h - pairs.host[last] - 2;
 	}
 	pairs.skipped += guest.tags.length - g;
 	return pairs;
+}
+
+/** The middle of the clock differences of the last pairs; null when there are none. */
+function usualDifference(guest: KeySequence, host: KeySequence, pairs: Pairs): number | null {
+	const from = Math.max(0, pairs.guest.length - LATELY);
+	const differences = pairs.guest.slice(from).map((g, i) => host.times[pairs.host[from + i]] - guest.times[g]);
+	differences.sort((a, b) => a - b);
+	return differences.length === 0 ? null : differences[differences.length >> 1];
+}
+
+/** The place nearby where the sequences agree again and the clocks differ as they usually do, best. */
+function resumeByClock(guest: KeySequence, host: KeySequence, g: number, h: number, clock: number): [number, number] | null {
+	let best: [number, number] | null = null;
+	let least = STEADY;
+	for (let total = 1; total <= NEAR; total++) {
+		for (let skip = 0; skip <= total; skip++) {
+			const atGuest = g + skip;
+			const atHost = h + total - skip;
+			const needed = Math.min(RESUME, guest.tags.length - atGuest, host.tags.length - atHost);
+			if (needed <= 0 || agreement(guest, host, atGuest, atHost, needed) < needed) continue;
+			const off = Math.abs(host.times[atHost] - guest.times[atGuest] - clock);
+			if (off >= least) continue;
+			least = off;
+			best = [atGuest, atHost];
+		}
+	}
+	return best;
+}
+
+/** Where keys repeat, a lost line shows late: pairs that fit the clock less well than those of the new alignment are taken back. */
+function backwards(guest: KeySequence, host: KeySequence, pairs: Pairs, floor: [number, number], [g, h]: [number, number], clock: number): [number, number] {
+	const off = (atGuest: number, atHost: number) => Math.abs(host.times[atHost] - guest.times[atGuest] - clock);
+	while (g > floor[0] && h > floor[1] && same(guest, host, g - 1, h - 1)) {
+		const last = pairs.guest.length - 1;
+		const meets = last >= 0 && (pairs.guest[last] >= g - 1 || pairs.host[last] >= h - 1);
+		if (meets && off(g - 1, h - 1) >= off(pairs.guest[last], pairs.host[last])) break;
+		g--;
+		h--;
+		while (pairs.guest.length > 0 && (pairs.guest[pairs.guest.length - 1] >= g || pairs.host[pairs.host.length - 1] >= h)) {
+			pairs.guest.pop();
+			pairs.host.pop();
+		}
+	}
+	return [g, h];
 }
 
 /** The nearest place within `reach` where the sequences agree again. */

@@ -10,7 +10,7 @@ export function viommuAlloc(door: Iommufd, { values, memory, respond }: Call<"vi
 	refuseUnknown(values.flags, values.rsvd);
 	if (values.type === 0) throw new Errno("EOPNOTSUPP", "no type is asked for");
 	const { device } = door.objects.get(values.dev_id, DeviceEntity);
-	const users = device.iommu.users;
+	const users = device.iommu.userCalls;
 	if (users?.createVirtual === undefined) throw new Errno("EOPNOTSUPP", "its IOMMU has no virtual ones");
 	const data = values.data_len === 0 ? null : userData(memory, values.type, values.data_uptr, values.data_len);
 	// an unknown type is refused before the table is looked at

@@ -1,5 +1,5 @@
 /** The test command (0xa0) of the kernel's selftest, and the devices that it makes. */
-import { type Device, Exporter, type FaultAnswer, type Group, IoAccess, type IoPin, type Machine, type PageFault, PAGE, type ProcessMemory } from "../../core/index.ts";
+import { type Device, SharedBuffer, type FaultAnswer, type Group, IoAccess, type IoPin, type Machine, type PageFault, PAGE, type ProcessMemory } from "../../core/index.ts";
 import { vfioPci } from "../../driver/vfio-pci.ts";
 import { ACCESS_FLAGS, CREATE_ACCESS_FLAGS, MOCK, MOCK_FLAGS, TEST_OP, veventSelftest } from "../abi/iommufd-test.ts";
 import { type Caller, type FileOps, OpenFile } from "../descriptors.ts";
@@ -289,7 +289,7 @@ export class Selftest implements TestCommand {
 			const table = this.paging(door, values.id);
 			const bitmap = copyFromUser(memory, uptr, Number((length / page + 7n) / 8n));
 			let marked = 0n;
-			table.mark(iova);
+			if (!table.tracking) throw new Errno("EINVAL", "tracking is off");
 			for (let i = 0n; i < length / page; i++) {
 				if ((bitmap[Number(i >> 3n)] & (1 << Number(i & 7n))) === 0) continue;
 				if (table.mark(iova + i * page)) marked++;
@@ -337,7 +337,7 @@ export class Selftest implements TestCommand {
 			if (length === 0 || length > 65536) throw new Errno("EINVAL", `a buffer of ${length} bytes`);
 			const { machine } = door.host;
 			const fd = caller.descriptors.reserve();
-			caller.descriptors.install(fd, new OpenFile("dmabuf", new BufferFile(new Exporter(machine.createMemory("dmabuf", BigInt(length)))), caller.credentials));
+			caller.descriptors.install(fd, new OpenFile("dmabuf", new BufferFile(new SharedBuffer(machine.createMemory("dmabuf", BigInt(length)))), caller.credentials));
 			return fd;
 		},
 		dmabuf_revoke: (_door, { values, caller }) => {

@@ -126,7 +126,7 @@ export const checkOps: Record<string, Operation> = {
 				owner: group.owner === null ? null : (world.files.find((file) => file.context === group.owner) ?? null),
 				viable,
 				shared_ioas: shared,
-				members: members.map((name) => world.devices.get(name)),
+				members,
 			},
 		};
 	},

@@ -1,6 +1,6 @@
 /** Steps on IOASIDs, guest tables and containers. */
 import type { Device, Group } from "../../../core/index.ts";
-import { VfioContainer } from "../../../uapi/index.ts";
+import { DoorError, IoasidV1, VfioContainer } from "../../../uapi/index.ts";
 import { type GuestFormat, GuestPasidTable, GuestTable } from "./guest.ts";
 import { type Call, CheckFailed, deviceOf, flag, ioasid, type Operation, small, v1, v2 } from "./ops.ts";
 import { ScenarioError } from "./values.ts";
@@ -71,9 +71,11 @@ export const ioasidOps: Record<string, Operation> = {
 	},
 	ioasid_alloc(call) {
 		const { step, names, caller } = call;
-		const file = call.file();
-		if (!("alloc" in file)) throw new ScenarioError("no alloc");
-		if (call.world.files.includes(file as never) && file.constructor.name === "IoasidV1") return { bound: v1(call).alloc() };
+		if (call.file() instanceof IoasidV1) {
+			const extra = Object.keys(step).filter((key) => !["op", "as", "fd", "proc", "expect", "note"].includes(key));
+			if (extra.length > 0) throw new DoorError("EINVAL", `alloc: /dev/ioasid takes no ${extra.join(", ")}`);
+			return { bound: v1(call).alloc() };
+		}
 		const pgtable = step.user_pgtable as { format: string; addr: unknown; width?: unknown } | undefined;
 		const pasidTable = step.user_pasid_table as { format: string; addr: unknown; size: unknown } | undefined;
 		const number = v2(call).alloc(
@@ -204,7 +206,7 @@ export const ioasidOps: Record<string, Operation> = {
 	vfio_unset_container(call) {
 		const found = group(call);
 		const owner = call.world.files.find((file): file is VfioContainer => file instanceof VfioContainer && file.context === found.owner);
-		if (owner === undefined) throw new ScenarioError(`group ${found.name} is in no container`);
+		if (owner === undefined) throw new DoorError("EINVAL", `unset_container: group ${found.name} is in no container`);
 		owner.unsetContainer(found);
 		return undefined;
 	},
@@ -215,7 +217,7 @@ export const ioasidOps: Record<string, Operation> = {
 	vfio_get_device_fd(call) {
 		const { device } = deviceOf(call);
 		const owner = call.world.containerOf(device);
-		if (owner === undefined) throw new CheckFailed("its group is in no container");
+		if (owner === undefined) throw new DoorError("EINVAL", "get_device_fd: its group is in no container");
 		owner.openDevice(device);
 		return undefined;
 	},

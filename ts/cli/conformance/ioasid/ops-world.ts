@@ -104,9 +104,7 @@ export const worldOps: Record<string, Operation> = {
 	},
 	unbind(call) {
 		const { device } = deviceOf(call);
-		const file = call.file();
-		if (!("unbind" in file)) throw new ScenarioError("no unbind");
-		(file as { unbind(device: unknown): void }).unbind(device);
+		v1(call).unbind(device);
 		return undefined;
 	},
 	device_close(call) {

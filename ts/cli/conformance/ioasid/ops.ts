@@ -1,7 +1,7 @@
 /** What a step's operation gets to work with, and gives back. */
 import type { Process } from "../../../core/index.ts";
-import { type IoasidFile, IoasidV1, IommuV2 } from "../../../uapi/index.ts";
-import { type Names, ScenarioError, type Step } from "./values.ts";
+import { DoorError, type IoasidFile, IoasidV1, IommuV2 } from "../../../uapi/index.ts";
+import type { Names, Step } from "./values.ts";
 import type { ScenarioDevice, World } from "./world.ts";
 import { ScenarioDevice as DeviceClass } from "./world.ts";
 
@@ -28,13 +28,13 @@ export type Operation = (call: Call) => Outcome | undefined;
 /** The door of the July 2021 text: a container has its calls too. */
 export function v2(call: Call): IommuV2 {
 	const file = call.file();
-	if (!(file instanceof IommuV2)) throw new ScenarioError(`${call.step.op} is a call of /dev/iommu`);
+	if (!(file instanceof IommuV2)) throw new DoorError("ENOTTY", `${call.step.op} is a call of /dev/iommu`);
 	return file;
 }
 
 export function v1(call: Call): IoasidV1 {
 	const file = call.file();
-	if (!(file instanceof IoasidV1)) throw new ScenarioError(`${call.step.op} is a call of /dev/ioasid`);
+	if (!(file instanceof IoasidV1)) throw new DoorError("ENOTTY", `${call.step.op} is a call of /dev/ioasid`);
 	return file;
 }
 

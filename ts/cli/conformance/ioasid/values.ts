@@ -83,5 +83,9 @@ export class Names {
 
 /** Text of a value, for reports of failures. */
 export function show(value: unknown): string {
-	return JSON.stringify(value, (_key, one) => (typeof one === "bigint" ? `0x${one.toString(16)}` : typeof one === "object" && one !== null && "name" in one ? `$${String(one.name)}` : one));
+	return JSON.stringify(value, (_key, one) => {
+		if (typeof one === "bigint") return `0x${one.toString(16)}`;
+		if (typeof one !== "object" || one === null || Array.isArray(one) || Object.getPrototypeOf(one) === Object.prototype) return one;
+		return `$${String((one as { name?: string }).name ?? one.constructor.name)}`;
+	});
 }

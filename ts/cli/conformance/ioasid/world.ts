@@ -2,7 +2,7 @@
 import { Access, type Attachment, type Context, type Device, type DeviceDriver, type Group, type IommuDriver, Machine, type PageRequest, type Policy, type Process, V1_POLICY } from "../../../core/index.ts";
 import { drivers } from "../../../driver/index.ts";
 import { createUnits, userFormats } from "../../../iommu/index.ts";
-import { IoasidFile, IoasidV1, IommuV2, type KvmVm, VfioContainer } from "../../../uapi/index.ts";
+import { type IoasidFile, IoasidV1, IommuV2, type KvmVm, VfioContainer } from "../../../uapi/index.ts";
 import { type Scenario, ScenarioError, type Step } from "./values.ts";
 
 const RAM = { start: 1n << 32n, size: 1n << 40n };

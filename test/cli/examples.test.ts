@@ -1,0 +1,49 @@
+/** The examples that every help text gives, run as they stand there. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+
+const root = new URL("../..", import.meta.url).pathname;
+const main = join(root, "dist/ts/cli/main.js");
+const help = (...args: string[]) => spawnSync(process.execPath, [main, ...args, "--help"], { encoding: "utf8" }).stdout;
+const examplesOf = (text: string) => [...text.matchAll(/^ {2}\$ (.+)$/gm)].map((match) => match[1]);
+const commands = [...help().split(/^Commands:$/m)[1].matchAll(/^ {2}([a-z][\w-]*)/gm)].map((match) => match[1]).filter((name) => name !== "help");
+
+/** The files that examples name. */
+const FILES: Record<string, string> = {
+	"qemu.log.gz": "test/traces/vtd_faults_edu.qemu.log.gz",
+	"guest_ftrace.txt.gz": "test/traces/vtd_faults_edu.guest_ftrace.txt.gz",
+	"run.merged.csv.gz": "test/replay/fixtures/vtd_mixed_cut.merged.csv.gz",
+	"dmesg.txt.gz": "test/replay/fixtures/vtd_faults_edu.dmesg.txt.gz",
+	"vectors.json.gz": "test/vectors/amdvi-qemu.json.gz",
+};
+
+const dir = mkdtempSync(join(tmpdir(), "ioasid-examples-"));
+beforeAll(() => {
+	for (const [name, path] of Object.entries(FILES)) copyFileSync(join(root, path), join(dir, name));
+	writeFileSync(join(dir, "packets.txt"), "0x7f3a2000 0x8\n0x7f3a3000 0x10\n");
+	writeFileSync(join(dir, "ioasid"), `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`);
+	chmodSync(join(dir, "ioasid"), 0o755);
+});
+
+test("the commands that were there at the start are found in the help", () => {
+	expect(commands).toEqual(expect.arrayContaining(["replay", "info", "conformance"]));
+});
+
+describe.each(["", ...commands])("ioasid %s --help", (command) => {
+	const examples = examplesOf(command === "" ? help() : help(command));
+
+	test("has examples, each with a line of explanation", () => {
+		expect(examples.length).toBeGreaterThan(0);
+		expect(examples.every((line) => /\bioasid\b/.test(line))).toBe(true);
+	});
+
+	test.each(examples)("%s", (line) => {
+		const { status, stdout, stderr } = spawnSync("sh", ["-c", line], { cwd: dir, encoding: "utf8", env: { ...process.env, PATH: `${dir}:${process.env.PATH}`, NO_COLOR: "1" } });
+		expect(stderr).not.toMatch(/^ioasid:|Error/m);
+		expect(status).toBe(0);
+		expect(stdout.length).toBeGreaterThan(40);
+	});
+});

@@ -1,0 +1,96 @@
+/** Formats of the page tables that the engine builds: one line of FORMATS for each. */
+import {
+	ACCESS_READ,
+	ACCESS_WRITE,
+	AMD_V1_ACCESSED,
+	AMD_V1_DIRTY,
+	AMD_V1_READ,
+	AMD_V1_WRITE,
+	AMD_V2_ACCESSED,
+	AMD_V2_DIRTY,
+	AMD_V2_NX,
+	FORMAT_AMD_V1,
+	FORMAT_AMD_V2,
+	FORMAT_VMSA_FIRST,
+	FORMAT_VMSA_SECOND,
+	VMSA_ACCESSED,
+	VMSA_DIRTY,
+	VMSA_PRIVILEGES,
+	FORMAT_RISCV_SV,
+	FORMAT_RISCV_SV32,
+	FORMAT_VTD_FIRST,
+	FORMAT_VTD_SECOND,
+	RISCV_SV_UPDATE,
+	RISCV_SV_X4,
+	VTD_FIRST_EXECUTE,
+	VTD_FIRST_NO_EXECUTE,
+	VTD_SECOND_TRACKS,
+} from "../../assembly/layout.ts";
+
+export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2" | VmsaName | "riscv-sv" | "riscv-sv-x4" | "riscv-sv32" | "riscv-sv32-x4";
+type VmsaName = `vmsav8-${"first" | "second"}-${"4k" | "16k" | "64k"}`;
+
+/** What `Engine.createTable` needs to know of a format; entries are the engine's (assembly/format). */
+export interface TableFormat {
+	code: number;
+	/** of its geometry */
+	flags: number;
+	/** and of one whose A and D bits hardware sets, where that is a choice */
+	trackFlags?: number;
+	/** numbers of levels that it comes in */
+	levels: readonly number[];
+	inputBits(levels: number): number;
+	/** fewest input address bits of so many levels; default: more than the smallest leaf has */
+	leastInputBits?(levels: number): number;
+	/** the upper half of the input lies at the top of 64 bits */
+	signed: boolean;
+	/** most output address bits */
+	outputBits: number;
+	/** lg2 bytes of its leaves; those that a number of levels lacks are left out by the engine */
+	leaves: readonly number[];
+	/** entries tell a fetch from a read */
+	executes: boolean;
+	/** entries can express these ACCESS_* bits */
+	expressible(permissions: number): boolean;
+}
+
+const nines = (levels: number) => Math.min(12 + 9 * levels, 64);
+const eitherRight = (permissions: number) => (permissions & 3) !== 0;
+const present = (permissions: number) => (permissions & ACCESS_READ) !== 0;
+const x86 = { levels: [4, 5], inputBits: nines, signed: true, outputBits: 52, leaves: [12, 21, 30], executes: true, expressible: present };
+
+// Arm ARM DDI 0487 D8.2, D8.7.1: blocks and contiguous sets of 48-bit descriptors; the levels follow from the input width.
+// A stage 2 has up to 16 tables at its first level, as far as one block of frames (512 KiB) holds them.
+const vmsa = (granule: number, levels: number[], leaves: number[]) => {
+	const bits = (n: number) => granule + (granule - 3) * n;
+	const shape = { trackFlags: VMSA_ACCESSED | VMSA_DIRTY, levels, leaves, leastInputBits: (n: number) => bits(n - 1) + 1, signed: false, outputBits: 48, executes: true };
+	return {
+		first: { ...shape, code: FORMAT_VMSA_FIRST, flags: VMSA_PRIVILEGES, inputBits: (n: number) => Math.min(48, bits(n)), expressible: present },
+		second: { ...shape, code: FORMAT_VMSA_SECOND, flags: 0, inputBits: (n: number) => Math.min(48, bits(n) + 4, bits(n - 1) + 16), expressible: eitherRight },
+	};
+};
+const vmsa4k = vmsa(12, [3, 4], [12, 16, 21, 25, 30, 34]);
+const vmsa16k = vmsa(14, [2, 3], [14, 21, 25, 30]);
+const vmsa64k = vmsa(16, [2, 3], [16, 21, 29, 34]);
+// [PRIV 12.3.1] W without R is reserved; 12.3 to 12.6, 18.5; NAPOT leaves too: every RISC-V IOMMU has Svnapot
+const riscvExpressible = (permissions: number) => (permissions & 3) !== ACCESS_WRITE;
+const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
+const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
+
+export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
+	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
+	// A and D are always set
+	"vtd-first": { ...x86, code: FORMAT_VTD_FIRST, flags: VTD_FIRST_EXECUTE | VTD_FIRST_NO_EXECUTE },
+	"amd-v1": { code: FORMAT_AMD_V1, flags: AMD_V1_READ | AMD_V1_WRITE, trackFlags: AMD_V1_ACCESSED | AMD_V1_DIRTY, levels: [3, 4, 5, 6], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30, 39, 48], executes: false, expressible: eitherRight },
+	"amd-v2": { ...x86, code: FORMAT_AMD_V2, flags: AMD_V2_NX, trackFlags: AMD_V2_ACCESSED | AMD_V2_DIRTY },
+	"vmsav8-first-4k": vmsa4k.first,
+	"vmsav8-second-4k": vmsa4k.second,
+	"vmsav8-first-16k": vmsa16k.first,
+	"vmsav8-second-16k": vmsa16k.second,
+	"vmsav8-first-64k": vmsa64k.first,
+	"vmsav8-second-64k": vmsa64k.second,
+	"riscv-sv": { ...riscv, flags: 0, inputBits: nines, signed: true },
+	"riscv-sv-x4": { ...riscv, flags: RISCV_SV_X4, inputBits: (levels) => 14 + 9 * levels, signed: false },
+	"riscv-sv32": { ...riscv32, flags: 0, inputBits: () => 32 },
+	"riscv-sv32-x4": { ...riscv32, flags: RISCV_SV_X4, inputBits: () => 34 },
+};

@@ -1,0 +1,227 @@
+import { type AddressRange, type CacheSelection, CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent, type Target, type UserTable } from "../core/index.ts";
+import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
+import { EngineTable, type PartRole, refused } from "./engine-table.ts";
+import { ShownRange } from "./route-frames.ts";
+
+const NO_ROUTES: RequesterState = { pasids: new Map(), ats: false };
+
+/** What a driver is made with. */
+export interface UnitSetting {
+	engine: Engine;
+	unit: Unit;
+	capabilities: IommuCapabilities;
+	name?: string;
+}
+
+/**
+ * A unit of the engine behind core's interface: tables in the unit's formats, and device-table words in simulated memory
+ * that the hardware walks. A kind of unit says which formats, which tags and which words.
+ */
+export abstract class EngineIommu implements IommuDriver {
+	readonly name: string;
+	readonly capabilities: IommuCapabilities;
+	protected readonly engine: Engine;
+	protected readonly unit: Unit;
+	private readonly states = new Map<number, RequesterState>();
+	/** a nested route has a tag of its own, since its answers are filed under the user's addresses */
+	protected readonly users = new UserTags(
+		() => this.takeUserTag(),
+		(tag) => this.giveUserTag(tag),
+	);
+
+	constructor({ engine, unit, capabilities, name }: UnitSetting) {
+		this.engine = engine;
+		this.unit = unit;
+		this.capabilities = capabilities;
+		this.name = name ?? `unit ${unit.index}`;
+	}
+
+	/** An empty page table for a role of a space's table. @throws EngineError, CoreError */
+	protected abstract makePages(role: PartRole, attributes: TableAttributes): PageTable;
+	/** A tag for a space's table. @throws CoreError */
+	protected abstract takeTag(attributes: TableAttributes): number;
+	protected abstract giveTag(tag: number): void;
+	/** A tag for a user's table. @throws CoreError */
+	protected abstract takeUserTag(): number;
+	protected abstract giveUserTag(tag: number): void;
+	/** Write the words of all routes of a requester, from `old` to `next`. @throws EngineError, CoreError; words may be half written then */
+	protected abstract write(rid: number, old: RequesterState, next: RequesterState): void;
+	/** Drop what is cached of a space's table, in every combination. */
+	protected abstract dropTable(table: EngineTable, iova: bigint, size: bigint): void;
+	/** Drop what is cached of a user's table. */
+	protected abstract dropUser(user: UserTable): void;
+	/** Drop what is cached of one route, or with "all" of every route of the requester. */
+	protected abstract dropRoute(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void;
+
+	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
+		const tag = this.takeTag(attributes);
+		const make = (role: PartRole) => this.makePages(role, attributes);
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropTable(changed, iova, size), this.places());
+		try {
+			table.part("second");
+		} catch (error) {
+			this.giveTag(tag);
+			throw error;
+		}
+		return table;
+	}
+
+	/** The reserved range of the unit; without one, the top of its addresses. */
+	private places(): ShownRange {
+		const { reserved, addressBits } = this.capabilities;
+		const [range] = reserved;
+		if (range === undefined) return new ShownRange((1n << BigInt(addressBits)) - 0x10_0000n, 256);
+		return new ShownRange(range.first, Math.min(4096, Number((range.last - range.first + 1n) / 4096n)));
+	}
+
+	destroyTable(table: IommuTable): void {
+		const made = table as EngineTable;
+		this.dropTable(made, 0n, 1n << 64n);
+		made.dispose();
+		this.giveTag(made.id);
+	}
+
+	/** A route that this kind of unit cannot express. */
+	protected refuse(what: string): CoreError {
+		return new CoreError("Unsupported", what, { operation: "attach", object: this.name });
+	}
+
+	/** The one table that users' tables of these routes lie over, or null; for units with one second stage for each RID. @throws CoreError Unsupported when there are two */
+	protected baseOf({ untagged, pasids, pasidTable }: RequesterState): EngineTable | null {
+		const parents = new Set<EngineTable>();
+		for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") parents.add(target.parent as EngineTable);
+		if (pasidTable !== undefined) parents.add(pasidTable.parent as EngineTable);
+		if (parents.size > 1) throw this.refuse("one second stage serves all requests of a RID");
+		for (const parent of parents) return parent;
+		return null;
+	}
+
+	/** The table that a kernel-managed route is given as first stage; null when it is the second stage itself. @throws CoreError Unsupported */
+	protected plainTable(target: Target, base: EngineTable | null): EngineTable | null {
+		if (target.kind !== "table") throw this.refuse("a RID has one table, not several by address");
+		const table = target.table as EngineTable;
+		if (base === table) return null;
+		if (base !== null) throw this.refuse("a guest's table and another space share no second stage");
+		return table;
+	}
+
+	/** Routes that the unit was given last. */
+	protected stateOf(rid: number): RequesterState {
+		return this.states.get(rid) ?? NO_ROUTES;
+	}
+
+	protected get allStates(): Iterable<[number, RequesterState]> {
+		return this.states;
+	}
+
+	configure(rid: number, state: RequesterState): void {
+		const old = this.stateOf(rid);
+		const held: UserTable[] = [];
+		try {
+			for (const user of usersOf(state)) {
+				this.users.hold(user);
+				held.push(user);
+			}
+			this.write(rid, old, state);
+		} catch (error) {
+			// what stood there before has its frames: it can be written again
+			this.write(rid, state, old);
+			this.unit.invalidate({ scope: "device", rid });
+			for (const user of held) this.users.drop(user);
+			throw refused(error, "attach", `${this.name}, rid 0x${rid.toString(16)}`);
+		}
+		this.unit.invalidate({ scope: "device", rid });
+		this.states.set(rid, state);
+		for (const user of usersOf(old)) {
+			this.dropUser(user);
+			this.users.drop(user);
+		}
+	}
+
+	invalidate(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void {
+		this.dropRoute(rid, pasid, caches, range);
+	}
+
+	/** Drop a range of a domain: the smallest aligned power of two that covers it, or all of it. */
+	protected dropPages(domain: number, iova: bigint, size: bigint): void {
+		const last = iova + size - 1n;
+		let mask = 0;
+		while (iova >> BigInt(12 + mask) !== last >> BigInt(12 + mask)) mask++;
+		if (mask >= 52) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
+		else this.unit.invalidate({ scope: "page", domain, address: iova, mask });
+	}
+
+	/** Whether a walk was stopped by what an entry permits. */
+	private isPermission({ outcome }: Translation): boolean {
+		return PERMISSION_OUTCOMES.has(outcome);
+	}
+
+	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer {
+		const answer = this.unit.translate(rid, address, { access, ...(pasid === null ? {} : { pasid }) });
+		// what the caller asks about is reported nowhere
+		while (this.unit.takeFault() !== null) {}
+		if (answer.status === "translated") return { ok: true, physical: answer.pa, pageBytes: answer.pageBytes };
+		const code = answer.fault;
+		if (answer.outcome === 0 || answer.stage === "tables") return { ok: false, where: pasid === null ? "requester" : "pasid", code };
+		if (this.isPermission(answer)) return { ok: false, where: "permission", code };
+		return { ok: false, where: answer.stage === "second" && this.isNested(rid, pasid) ? "stage2" : "stage1", code };
+	}
+
+	private isNested(rid: number, pasid: number | null): boolean {
+		const { untagged, pasids, pasidTable } = this.stateOf(rid);
+		if (pasidTable !== undefined) return pasid !== null;
+		return (pasid === null ? untagged : pasids.get(pasid))?.kind === "user";
+	}
+}
+
+/** OUTCOME_NO_READ, NO_WRITE, NO_EXECUTE, NO_USER of assembly/layout.ts */
+const PERMISSION_OUTCOMES = new Set([3, 4, 5, 6]);
+
+/** Users' tables that a requester's routes lead to. */
+function* usersOf({ untagged, pasids }: RequesterState): Iterable<UserTable> {
+	for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") yield target.user;
+}
+
+/** The table of a target that has one of the unit's. @throws CoreError Unsupported */
+export function tableOf(target: Target, name: string): EngineTable {
+	if (target.kind === "table") return target.table as EngineTable;
+	throw new CoreError("Unsupported", "no such route", { operation: "attach", object: name });
+}
+
+/** Tags of users' tables, each held as long as some route leads there. */
+export class UserTags {
+	private readonly tags = new Map<UserTable, { tag: number; uses: number }>();
+
+	constructor(
+		private readonly take: () => number,
+		private readonly give: (tag: number) => void,
+	) {}
+
+	/** @throws CoreError */
+	hold(user: UserTable): number {
+		const known = this.tags.get(user);
+		if (known !== undefined) {
+			known.uses++;
+			return known.tag;
+		}
+		const tag = this.take();
+		this.tags.set(user, { tag, uses: 1 });
+		return tag;
+	}
+
+	/** The tag of a table that is held. */
+	of(user: UserTable): number {
+		const known = this.tags.get(user);
+		if (known === undefined) throw new Error("a user's table without a tag");
+		return known.tag;
+	}
+
+	drop(user: UserTable): void {
+		const known = this.tags.get(user);
+		if (known === undefined) return;
+		known.uses--;
+		if (known.uses > 0) return;
+		this.tags.delete(user);
+		this.give(known.tag);
+	}
+}

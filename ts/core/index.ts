@@ -31,9 +31,11 @@ export { FaultQueue, type FaultAnswer, type FaultGroup, type PageFault } from ".
 export { IoAccess, type IoPin } from "./io-access.ts";
 export { IoArea } from "./io-area.ts";
 export { ExportedPages, SharedBuffer, FilePages, type IoOwner, UserPages } from "./io-source.ts";
-export { IoSpace, LAST_ADDRESS, type Slice, type Unmapped } from "./io-space.ts";
+export { IoSpace, LAST_ADDRESS, type Slice, type SpaceTable, type SpaceUser, type Unmapped } from "./io-space.ts";
 export { HardwareTable, MappedTable, type MappedTableOptions, NestedTable } from "./io-table.ts";
-export type { HardwareQueue, Invalidated, UserArray, UserData, UserInterface, VirtualHost, VirtualUnit } from "./iommu-user.ts";
+export type { HardwareQueue, Invalidated, UserArray, UserDriver, UserInterface, VirtualHost, VirtualUnit } from "./iommu-user.ts";
+export { userCallsOf } from "./iommu-user.ts";
+export type { UserData } from "./user-data.ts";
 export { TableRoutes } from "./table-routes.ts";
 export { EventQueue, type VirtualEvent, VirtualIommu } from "./virtual-iommu.ts";
 export { type DeviceConfig, Machine, type RamConfig } from "./machine.ts";

@@ -2,7 +2,7 @@ import { CoreError } from "./errors.ts";
 import { type Extent, PAGE, pushExtent, sliceExtents } from "./frames.ts";
 import type { IoArea } from "./io-area.ts";
 import { type IoOwner, UserPages } from "./io-source.ts";
-import { type IoSpace, LAST_ADDRESS } from "./io-space.ts";
+import { type IoSpace, LAST_ADDRESS, type SpaceUser } from "./io-space.ts";
 import type { ProcessMemory } from "./process-memory.ts";
 
 /** Pages that an access has pinned. */
@@ -18,7 +18,7 @@ export interface IoPin {
  * A software user of an IoSpace: a mediated device's driver that pins pages, or reads and writes through what is mapped. The
  * pinning kind needs whole pages, and is asked to let go of what is unmapped.
  */
-export class IoAccess {
+export class IoAccess implements SpaceUser {
 	private current: IoSpace | null = null;
 
 	constructor(
@@ -68,7 +68,7 @@ export class IoAccess {
 
 	/**
 	 * Pin the pages of [iova, iova + length). `lock`: nobody can be asked to let go, the areas cannot be unmapped.
-	 * @throws CoreError Unsupported, NotFound, Denied, Invalid (pages are cut by areas), MemoryFault, NoSpace; nothing is pinned then
+	 * @throws CoreError Unsupported, NotFound, Denied, Invalid (it starts inside a page, or areas cut one), MemoryFault, NoSpace; nothing is pinned then
 	 */
 	pin(iova: bigint, length: bigint, write: boolean, lock = false): IoPin {
 		if (!this.pins) throw new CoreError("Unsupported", "it is not of the kind that pins", { operation: "pin", object: this.name });
@@ -78,9 +78,9 @@ export class IoAccess {
 		try {
 			for (const [i, part] of parts.entries()) {
 				const { area, first, last } = part;
-				const cutHead = i > 0 && area.byteAt(first) & (PAGE - 1n);
+				const cutHead = area.byteAt(first) & (PAGE - 1n);
 				const cutTail = i < parts.length - 1 && (area.byteAt(last) + 1n) & (PAGE - 1n);
-				if (cutHead || cutTail) throw new CoreError("Invalid", "areas cut a page", context);
+				if (cutHead || cutTail) throw new CoreError("Invalid", "it starts inside a page, or areas cut one", context);
 				check(part);
 				if ((area.source.owner as IoOwner).kind === "exporter") throw new CoreError("Invalid", "a buffer of another driver has no pages", context);
 				space.failures.pass("pin", "pin", this.name);

@@ -1,14 +1,11 @@
-import type { PhysicalMemory } from "../engine/index.ts";
+import type { Permissions, PhysicalMemory } from "../engine/index.ts";
 import { CoreError } from "./errors.ts";
 import type { FailPoint } from "./fail-point.ts";
 import { type Extent, PAGE, sliceExtents } from "./frames.ts";
-import type { IoAccess } from "./io-access.ts";
 import { IoArea, IoAreas } from "./io-area.ts";
 import { ExportedPages } from "./io-source.ts";
-import type { MappedTable } from "./io-table.ts";
-import type { AddressRange, TableRun } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver, IommuTable, TableRun } from "./iommu-driver.ts";
 import type { PageSource } from "./page-source.ts";
-import type { Permissions } from "../engine/index.ts";
 import { holesOf, TaggedRanges } from "./tagged-ranges.ts";
 
 export const LAST_ADDRESS = (1n << 64n) - 1n;
@@ -29,6 +26,24 @@ export interface Unmapped {
 	refused: CoreError | null;
 }
 
+/** A table that is filled from a space. */
+export interface SpaceTable {
+	readonly iommu: IommuDriver;
+	readonly hardware: IommuTable;
+	/** bytes of its smallest page */
+	readonly granule: bigint;
+	/** input addresses that it cannot map */
+	readonly forbidden: readonly AddressRange[];
+}
+
+/** Software that uses a space. */
+export interface SpaceUser {
+	/** bytes: areas are to be multiples of it */
+	readonly granule: bigint;
+	/** [iova, iova + length) is to be unmapped: let go of it */
+	unmapped(iova: bigint, length: bigint): void;
+}
+
 /** times that users of an area are asked to let go before it is a deadlock */
 const TRIES = 100;
 
@@ -39,8 +54,8 @@ const TRIES = 100;
  */
 export class IoSpace {
 	readonly areas = new IoAreas();
-	readonly tables = new Set<MappedTable>();
-	readonly accesses = new Set<IoAccess>();
+	readonly tables = new Set<SpaceTable>();
+	readonly accesses = new Set<SpaceUser>();
 	private readonly reserved = new TaggedRanges();
 	private allowedRanges: readonly AddressRange[] = [];
 	private alignment = 1n;
@@ -219,11 +234,11 @@ export class IoSpace {
 	}
 
 	/** Pin an area's pages and map them into tables. @throws CoreError MemoryFault, Invalid, NoSpace; nothing stays */
-	private fill(area: IoArea, tables: Iterable<MappedTable>, operation: string): void {
+	private fill(area: IoArea, tables: Iterable<SpaceTable>, operation: string): void {
 		const list = [...tables];
 		if (list.length === 0) return;
 		const pinned = this.pinArea(area, operation);
-		const done: MappedTable[] = [];
+		const done: SpaceTable[] = [];
 		try {
 			for (const table of list) {
 				done.push(table);
@@ -352,7 +367,7 @@ export class IoSpace {
 	 * Fill a table from this space and keep it so.
 	 * @throws CoreError Invalid (granule beyond a page), Conflict (areas do not fit), MemoryFault, NoSpace; nothing stays
 	 */
-	addTable(table: MappedTable, operation = "attach"): void {
+	addTable(table: SpaceTable, operation = "attach"): void {
 		if (table.granule > PAGE) throw new CoreError("Invalid", "its smallest page is larger than the host's", this.context(operation));
 		const wanted = table.granule > this.alignment ? table.granule : this.alignment;
 		if (wanted > this.alignment) this.refuseGranule(wanted, operation);
@@ -376,7 +391,7 @@ export class IoSpace {
 		this.alignment = wanted;
 	}
 
-	removeTable(table: MappedTable): void {
+	removeTable(table: SpaceTable): void {
 		if (!this.tables.delete(table)) return;
 		table.hardware.unmap(0n, 1n << 64n);
 		if (this.tables.size === 0) for (const area of this.areas) this.unpinArea(area);
@@ -385,7 +400,7 @@ export class IoSpace {
 	}
 
 	/** @throws CoreError Conflict: areas are finer than the access pins */
-	addAccess(access: IoAccess): void {
+	addAccess(access: SpaceUser): void {
 		this.accesses.add(access);
 		try {
 			this.failures.pass("table", "access", this.name);
@@ -396,7 +411,7 @@ export class IoSpace {
 		}
 	}
 
-	removeAccess(access: IoAccess): void {
+	removeAccess(access: SpaceUser): void {
 		if (this.accesses.delete(access)) this.alignment = this.wantedGranule();
 	}
 }

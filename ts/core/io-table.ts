@@ -1,10 +1,9 @@
 import { AddressSpace, type Location } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
 import type { FaultQueue } from "./fault-queue.ts";
-import type { IoSpace } from "./io-space.ts";
+import type { IoSpace, SpaceTable } from "./io-space.ts";
 import type { AddressRange, IommuDriver, IommuTable, TableRun, Target, UserTable } from "./iommu-driver.ts";
-import type { UserData } from "./iommu-user.ts";
-import type { VirtualIommu } from "./virtual-iommu.ts";
+import type { UserData } from "./user-data.ts";
 
 /** A table as an object: devices are led to it, and it stays when they leave. */
 export abstract class HardwareTable extends AddressSpace {
@@ -49,7 +48,7 @@ export interface MappedTableOptions {
 }
 
 /** A first-level table, filled from an IoSpace once that has it (IoSpace.addTable). */
-export class MappedTable extends HardwareTable {
+export class MappedTable extends HardwareTable implements SpaceTable {
 	readonly kind = "kernel";
 	readonly hardware: IommuTable;
 	readonly nestParent: boolean;
@@ -138,8 +137,6 @@ export class NestedTable extends HardwareTable {
 
 	constructor(
 		readonly bottom: MappedTable,
-		/** it was made through this one, which stands for the parent then */
-		readonly virtual: VirtualIommu | null,
 		readonly user: UserTable,
 		iommu: IommuDriver,
 		pasid: boolean,

@@ -1,5 +1,5 @@
 import type { Permissions } from "../engine/index.ts";
-import type { UserData, UserInterface } from "./iommu-user.ts";
+import type { UserData } from "./user-data.ts";
 
 /** Inclusive range of addresses. */
 export interface AddressRange {
@@ -143,8 +143,6 @@ export interface IommuDriver {
 	/** what the unit is called in messages */
 	readonly name: string;
 	readonly capabilities: IommuCapabilities;
-	/** what users may ask of it through iommufd */
-	readonly userCalls?: UserInterface;
 	/** Make a table and fill it. @throws CoreError NoSpace, Exhausted, Occupied (the asked-for domain), Unsupported */
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable;
 	/** No route leads to it any more. */

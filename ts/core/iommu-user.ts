@@ -1,19 +1,6 @@
-import type { Device } from "./device.ts";
-import type { IommuTable, UserTable } from "./iommu-driver.ts";
+import type { IommuDriver, IommuTable, UserTable } from "./iommu-driver.ts";
 import type { MemoryObject } from "./process-object.ts";
-
-/** Bytes of a type that a user hands to the driver of a unit. */
-export interface UserData {
-	/** number of the format */
-	readonly type: number;
-	/** bytes */
-	readonly length: number;
-	/** the user gave no place */
-	readonly isNull: boolean;
-	/** @throws what the caller's memory refuses with */
-	read(offset: number, length: number): Uint8Array;
-	write(offset: number, data: Uint8Array): void;
-}
+import type { UserData } from "./user-data.ts";
 
 /** Invalidation requests of a user, all of one type and length. */
 export interface UserArray {
@@ -32,8 +19,8 @@ export interface Invalidated {
 
 /** What core does for a virtual IOMMU's driver. */
 export interface VirtualHost {
-	/** the device behind a number of the guest */
-	deviceOf(virtualId: bigint): Device | undefined;
+	/** requester id behind a number of the guest */
+	requesterOf(virtualId: bigint): number | undefined;
 	/** number of the guest for a requester */
 	virtualIdOf(rid: number): bigint | undefined;
 	/** Give the guest an event. @throws CoreError Unsupported: nobody listens to the type */
@@ -63,14 +50,24 @@ export interface VirtualUnit {
 /** What the driver of a unit offers users beyond plain tables; every part may be left out. */
 export interface UserInterface {
 	/** Of one device; left out: as the unit's capabilities say. */
-	deviceInfo?(device: Device): { dirty: boolean; pasidBits: number };
+	deviceInfo?(rid: number): { dirty: boolean; pasidBits: number };
 	/** Describe the hardware; type 0 is the driver's own. @throws CoreError Unsupported for another type */
-	hardwareInfo?(device: Device, type: number): { type: number; bytes: Uint8Array };
+	hardwareInfo?(rid: number, type: number): { type: number; bytes: Uint8Array };
 	/** @throws CoreError Unsupported, Invalid */
 	createNested?(parent: IommuTable, data: UserData, virtual: VirtualUnit | null): UserTable;
 	invalidate?(table: UserTable, entries: UserArray): Invalidated;
 	/** types of virtual IOMMUs that it makes */
 	readonly virtualTypes?: readonly number[];
 	/** `place` lends memory of the driver to the user to map, and tells where in the file it lies; it is released with the virtual IOMMU. */
-	createVirtual?(device: Device, type: number, data: UserData | null, host: VirtualHost, place: (region: MemoryObject) => bigint): VirtualUnit;
+	createVirtual?(rid: number, type: number, data: UserData | null, host: VirtualHost, place: (region: MemoryObject) => bigint): VirtualUnit;
+}
+
+/** A unit that offers users more than plain tables. */
+export interface UserDriver extends IommuDriver {
+	readonly userCalls: UserInterface;
+}
+
+/** What a unit offers users beyond plain tables. */
+export function userCallsOf(iommu: IommuDriver): UserInterface | undefined {
+	return (iommu as Partial<UserDriver>).userCalls;
 }

@@ -3,6 +3,7 @@ import type { Device } from "./device.ts";
 import { CoreError } from "./errors.ts";
 import type { Group } from "./group.ts";
 import type { HardwareTable } from "./io-table.ts";
+import { userCallsOf } from "./iommu-user.ts";
 import { applyAll, type Requester, Slot } from "./slot.ts";
 
 /** One group under one PASID (or none): members share the table. */
@@ -52,7 +53,7 @@ export class TableRoutes {
 		if (!table.pasid) throw new CoreError("Invalid", `${table.name} was not made for PASIDs`, context);
 		const plain = routes.get(null)?.table;
 		if (plain !== undefined && !plain.pasid) throw new CoreError("Invalid", `requests without PASID use ${plain.name}, which was not made to stand beside PASIDs`, context);
-		const bits = device.iommu.userCalls?.deviceInfo?.(device).pasidBits ?? (device.capabilities.pasid ? device.iommu.capabilities.pasidBits : 0);
+		const bits = userCallsOf(device.iommu)?.deviceInfo?.(device.rid).pasidBits ?? (device.capabilities.pasid ? device.iommu.capabilities.pasidBits : 0);
 		if (pasid >= 2 ** bits) throw new CoreError("Invalid", `PASID ${pasid} is beyond ${bits} bits`, context);
 	}
 

@@ -79,8 +79,8 @@ export class VirtualIommu implements VirtualHost {
 		return this.table.hardware;
 	}
 
-	deviceOf(virtualId: bigint): Device | undefined {
-		return this.devices.get(virtualId);
+	requesterOf(virtualId: bigint): number | undefined {
+		return this.devices.get(virtualId)?.rid;
 	}
 
 	virtualIdOf(rid: number): bigint | undefined {

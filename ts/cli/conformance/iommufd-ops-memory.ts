@@ -4,7 +4,7 @@ import { iovaRange, MAP_FLAGS, OPTION, OPTION_OP } from "../../uapi/abi/iommufd.
 import { Descriptors, OpenFile } from "../../uapi/descriptors.ts";
 import { Errno } from "../../uapi/errno.ts";
 import { MemoryFile } from "../../uapi/iommufd.ts";
-import { Steps } from "./iommufd-steps.ts";
+import type { Steps } from "./iommufd-steps.ts";
 import type { IommufdDoor } from "./iommufd-door.ts";
 import { result } from "./iommufd-transport.ts";
 

@@ -158,18 +158,21 @@ export function option(door: Iommufd, { values, caller, respond }: Call<"option"
 	if (option_id === OPTION.rlimitMode) {
 		if (object_id !== 0) throw new Errno("EOPNOTSUPP", "it is an option of the file");
 		if (!known) throw new Errno("EOPNOTSUPP", `operation ${op}`);
-		if (op === OPTION_OP.get) return respond({ val64: door.accounting === "process" ? 1n : 0n });
+		if (op === OPTION_OP.get) {
+			respond({ val64: door.accounting === "process" ? 1n : 0n });
+			return;
+		}
 		if (!caller.credentials.privileged) throw new Errno("EPERM", "accounting needs privilege");
 		if (!door.objects.isEmpty) throw new Errno("EBUSY", "objects exist");
 		door.accounting = bit() ? "process" : "user";
-		return respond({});
+		respond({});
+		return;
 	}
 	if (option_id !== OPTION.hugePages) throw new Errno("EOPNOTSUPP", `option ${option_id}`);
 	const { space } = ioasOf(door, object_id);
 	if (!known) throw new Errno("EOPNOTSUPP", `operation ${op}`);
-	if (op === OPTION_OP.get) return respond({ val64: space.hugePages ? 1n : 0n });
-	space.setHugePages(bit());
-	respond({});
+	if (op === OPTION_OP.set) space.setHugePages(bit());
+	respond({ val64: space.hugePages ? 1n : 0n });
 }
 
 export function vfioIoas(door: Iommufd, { values, respond }: Call<"vfio_ioas">): void {

@@ -1,5 +1,5 @@
 /** Commands on tables, devices and page requests. */
-import { FaultQueue, LAST_ADDRESS, MappedTable, NestedTable } from "../../core/index.ts";
+import { FaultQueue, LAST_ADDRESS, MappedTable, NestedTable, userCallsOf } from "../../core/index.ts";
 import { DIRTY_BITMAP_FLAGS, DIRTY_FLAGS, HW_CAPS, HW_INFO_FLAGS, HWPT_FLAGS } from "../abi/iommufd.ts";
 import { Errno } from "../errno.ts";
 import { clearUser, copyFromUser, copyToUser } from "../user-memory.ts";
@@ -14,7 +14,7 @@ type AllocCall = Call<"hwpt_alloc">;
 /** What one device can do. */
 export function deviceInfo({ device }: DeviceEntity): { dirty: boolean; pasidBits: number } {
 	const { iommu, capabilities } = device;
-	return iommu.userCalls?.deviceInfo?.(device) ?? { dirty: iommu.capabilities.dirty, pasidBits: capabilities.pasid ? iommu.capabilities.pasidBits : 0 };
+	return userCallsOf(iommu)?.deviceInfo?.(device.rid) ?? { dirty: iommu.capabilities.dirty, pasidBits: capabilities.pasid ? iommu.capabilities.pasidBits : 0 };
 }
 
 function dataOf({ values, memory }: AllocCall) {
@@ -46,7 +46,8 @@ function nestedTable(call: AllocCall, { device }: DeviceEntity, under: PagingEnt
 	const { flags } = call.values;
 	const { iommu } = device;
 	const data = dataOf(call);
-	const createNested = iommu.userCalls?.createNested?.bind(iommu.userCalls);
+	const calls = userCallsOf(iommu);
+	const createNested = calls?.createNested?.bind(calls);
 	refuseUnknown(flags & ~(HWPT_FLAGS.faultIdValid | HWPT_FLAGS.pasid));
 	if (data === undefined || createNested === undefined) throw new Errno("EOPNOTSUPP", "a nested table needs the driver and data for it");
 	const parent = under instanceof ViommuEntity ? under.parent : under;
@@ -55,7 +56,7 @@ function nestedTable(call: AllocCall, { device }: DeviceEntity, under: PagingEnt
 	const virtual = under instanceof ViommuEntity ? under.viommu : null;
 	return (id) => {
 		const user = createNested(parent.table.hardware, data, virtual?.unit ?? null);
-		return new NestedEntity(new NestedTable(parent.table, virtual, user, iommu, (flags & HWPT_FLAGS.pasid) !== 0, `table ${id}`), under);
+		return new NestedEntity(new NestedTable(parent.table, user, iommu, (flags & HWPT_FLAGS.pasid) !== 0, `table ${id}`), under);
 	};
 }
 
@@ -89,10 +90,10 @@ export function alloc(door: Iommufd, call: AllocCall): void {
 export function hardwareInfo(door: Iommufd, { values, memory, respond }: Call<"get_hw_info">): void {
 	refuseUnknown(values.flags & ~HW_INFO_FLAGS.inputType, ...values.rsvd);
 	const device = door.objects.get(values.dev_id, DeviceEntity);
-	const { userCalls: users } = device.device.iommu;
+	const users = userCallsOf(device.device.iommu);
 	const asked = (values.flags & HW_INFO_FLAGS.inputType) === 0 ? 0 : values.data_type.in;
 	if (users?.hardwareInfo === undefined && asked !== 0) throw new Errno("EOPNOTSUPP", `no information of type ${asked}`);
-	const info = users?.hardwareInfo?.(device.device, asked) ?? { type: 0, bytes: new Uint8Array(0) };
+	const info = users?.hardwareInfo?.(device.device.rid, asked) ?? { type: 0, bytes: new Uint8Array(0) };
 	const { bytes } = info;
 	const length = Math.min(values.data_len, bytes.length);
 	if (values.data_len > 0 && values.data_uptr === 0n) throw new Errno("EFAULT", "no buffer for the information");
@@ -136,7 +137,7 @@ export function invalidate(door: Iommufd, { values, memory, respond }: Call<"hwp
 		const target = door.objects.any(values.hwpt_id);
 		const entries = userArray(memory, values.data_type, values.data_uptr, values.entry_len, values.entry_num);
 		if (!(target instanceof NestedEntity || target instanceof ViommuEntity)) throw new Errno("EINVAL", `a ${target.kind} has no caches of the user`);
-		const result = target instanceof NestedEntity ? target.table.iommu.userCalls?.invalidate?.(target.table.user, entries) : target.viommu.unit.invalidate?.(entries);
+		const result = target instanceof NestedEntity ? userCallsOf(target.table.iommu)?.invalidate?.(target.table.user, entries) : target.viommu.unit.invalidate?.(entries);
 		if (result === undefined) throw new Errno("EOPNOTSUPP", "its caches are not the user's");
 		done = result.done;
 		if (result.refused !== undefined) throw result.refused;

@@ -1,5 +1,5 @@
 /** Commands on virtual IOMMUs. */
-import { EventQueue, IoAccess, LAST_ADDRESS, type MemoryObject, PAGE, VirtualIommu } from "../../core/index.ts";
+import { EventQueue, IoAccess, LAST_ADDRESS, type MemoryObject, PAGE, userCallsOf, VirtualIommu } from "../../core/index.ts";
 import { Errno } from "../errno.ts";
 import { type Call, refuseUnknown, userData } from "./call.ts";
 import type { Iommufd } from "./door.ts";
@@ -10,7 +10,7 @@ export function viommuAlloc(door: Iommufd, { values, memory, respond }: Call<"vi
 	refuseUnknown(values.flags, values.rsvd);
 	if (values.type === 0) throw new Errno("EOPNOTSUPP", "no type is asked for");
 	const { device } = door.objects.get(values.dev_id, DeviceEntity);
-	const users = device.iommu.userCalls;
+	const users = userCallsOf(device.iommu);
 	if (users?.createVirtual === undefined) throw new Errno("EOPNOTSUPP", "its IOMMU has no virtual ones");
 	const data = values.data_len === 0 ? null : userData(memory, values.type, values.data_uptr, values.data_len);
 	// an unknown type is refused before the table is looked at
@@ -27,7 +27,7 @@ export function viommuAlloc(door: Iommufd, { values, memory, respond }: Call<"vi
 				entity.region = { object, offset };
 				return offset;
 			};
-			const unit = users.createVirtual?.(device, values.type, data, viommu, place);
+			const unit = users.createVirtual?.(device.rid, values.type, data, viommu, place);
 			if (unit === undefined) throw new Errno("EOPNOTSUPP", `no virtual IOMMU of type 0x${values.type.toString(16)}`);
 			viommu.unit = unit;
 			respond({ out_viommu_id: id });

@@ -139,8 +139,8 @@ export class Iommufd {
 		}
 		if (!(target instanceof IoasEntity)) throw new Errno("EINVAL", `a device is not attached to a ${target.kind}`);
 		for (const table of [...target.space.tables]) {
-			const candidate = this.tables.get(table);
-			if (!table.automatic || candidate === undefined) continue;
+			const candidate = this.tables.get(table as MappedTable);
+			if (!(candidate instanceof PagingEntity) || !candidate.table.automatic) continue;
 			try {
 				this.doChange(entity, pasid, candidate, change);
 				return candidate.id;

@@ -4,12 +4,10 @@
  */
 import {
 	CoreError,
-	type Device,
 	type DmaAnswer,
 	type HardwareQueue,
 	type Invalidated,
 	type IommuCapabilities,
-	type IommuDriver,
 	type IommuTable,
 	type MemoryObject,
 	type RequesterState,
@@ -19,6 +17,7 @@ import {
 	type Target,
 	type UserArray,
 	type UserData,
+	type UserDriver,
 	type UserInterface,
 	type UserTable,
 	type VirtualHost,
@@ -170,8 +169,8 @@ export class MockVirtual implements VirtualUnit {
 			const { flags, vdev_id, cache_id } = viommuInvalidateSelftest.decode(bytes);
 			refuseFlags(flags);
 			if (cache_id >= MOCK.cacheEntries) throw new Errno("EINVAL", `cache entry ${cache_id}`);
-			const device = this.host.deviceOf(BigInt(vdev_id));
-			const known = device === undefined ? undefined : this.devices.get(device.rid);
+			const rid = this.host.requesterOf(BigInt(vdev_id));
+			const known = rid === undefined ? undefined : this.devices.get(rid);
 			if (known === undefined) throw new Errno("EINVAL", `no virtual device ${vdev_id}`);
 			if ((flags & SELFTEST_INVALIDATE_FLAGS.all) !== 0) known.cache.fill(0);
 			else known.cache[cache_id] = 0;
@@ -199,7 +198,7 @@ const same = (a: Target | undefined, b: Target | undefined): boolean => {
 	return a?.kind === "user" && b?.kind === "user" && a.user === b.user;
 };
 
-export class MockIommu implements IommuDriver {
+export class MockIommu implements UserDriver {
 	readonly name = "mock iommu";
 	readonly capabilities: IommuCapabilities = {
 		format: "selftest",
@@ -306,11 +305,11 @@ export class MockIommu implements IommuDriver {
 
 	readonly userCalls: UserInterface = {
 		virtualTypes: [MOCK.viommuType],
-		deviceInfo: (device: Device) => {
-			const flags = this.devices.get(device.rid)?.flags ?? 0;
+		deviceInfo: (rid: number) => {
+			const flags = this.devices.get(rid)?.flags ?? 0;
 			return { dirty: (flags & MOCK_FLAGS.noDirty) === 0, pasidBits: (flags & MOCK_FLAGS.pasid) === 0 ? 0 : MOCK.pasidBits };
 		},
-		hardwareInfo: (_device, type) => {
+		hardwareInfo: (_rid, type) => {
 			if (type !== 0 && type !== MOCK.hwInfoType) throw new CoreError("Unsupported", `no information of type ${type}`, { operation: "hw_info", object: this.name });
 			return { type: MOCK.hwInfoType, bytes: testHwInfo.encode({ test_reg: MOCK.hwInfoReg }) };
 		},
@@ -329,7 +328,7 @@ export class MockIommu implements IommuDriver {
 				else iotlb[iotlb_id] = 0;
 			});
 		},
-		createVirtual: (_device, _type, data, host, place) => {
+		createVirtual: (_rid, _type, data, host, place) => {
 			if (data !== null) {
 				const { in_data } = readData(data, MOCK.viommuType, viommuSelftest, "out_data");
 				const region = this.createMemory("mock viommu", MOCK.regionSize);

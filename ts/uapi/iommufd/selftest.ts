@@ -1,5 +1,5 @@
 /** The test command (0xa0) of the kernel's selftest, and the devices that it makes. */
-import { type Device, SharedBuffer, type FaultAnswer, type Group, IoAccess, type IoPin, type Machine, type PageFault, PAGE, type ProcessMemory } from "../../core/index.ts";
+import { type Device, SharedBuffer, type FaultAnswer, type Group, HardwareTable, IoAccess, type IoPin, type Machine, type PageFault, PAGE, type ProcessMemory } from "../../core/index.ts";
 import { vfioPci } from "../../driver/vfio-pci.ts";
 import { ACCESS_FLAGS, CREATE_ACCESS_FLAGS, MOCK, MOCK_FLAGS, TEST_OP, veventSelftest } from "../abi/iommufd-test.ts";
 import { type Caller, type FileOps, OpenFile } from "../descriptors.ts";
@@ -97,7 +97,7 @@ export class AccessFile implements FileOps {
 
 type Union = Call<"test">["values"]["u"];
 type Given = Call<"test">;
-type Operation = (door: Iommufd, call: Given) => number | void;
+type Operation = (door: Iommufd, call: Given) => unknown;
 type OpName = keyof typeof TEST_OP;
 
 export class Selftest implements TestCommand {
@@ -185,10 +185,11 @@ export class Selftest implements TestCommand {
 		this.answers.set(device, answers);
 		answers.set(group, "pending");
 		const route = pasid === null ? device.requester.untagged : device.requester.pasids.get(pasid);
-		const table = route?.top?.space as { faultQueue?: { report(group: object): void } | null } | undefined;
+		const table = route?.top?.space;
+		const queue = table instanceof HardwareTable ? table.faultQueue : null;
 		const respond = (answer: FaultAnswer) => void answers.set(group, answer);
-		if (!table?.faultQueue) respond("invalid");
-		else table.faultQueue.report({ device, pasid, group, faults, respond });
+		if (queue === null) respond("invalid");
+		else queue.report({ device, pasid, group, faults, respond });
 	}
 
 	// ---- the command
@@ -197,7 +198,8 @@ export class Selftest implements TestCommand {
 		const { op } = call.values;
 		const name = (Object.keys(TEST_OP) as OpName[]).find((one) => TEST_OP[one] === op);
 		if (name === undefined) throw new Errno("EOPNOTSUPP", `test operation ${op}`);
-		return this.operations[name](door, call) ?? 0;
+		const value = this.operations[name](door, call);
+		return typeof value === "number" ? value : 0;
 	}
 
 	private readonly operations: Readonly<Record<OpName, Operation>> = {

@@ -127,6 +127,8 @@ export class IommufdMachine {
 	finish(): string[] {
 		const left: string[] = [];
 		for (const handle of [...this.handles.keys()]) this.close(handle);
+		// what is still mapped of a file keeps it open
+		for (const process of this.processes.values()) process.exit();
 		if (this.machine.framesPinned > 0) left.push(`${this.machine.framesPinned} pages pinned`);
 		for (const file of this.opened) {
 			if (!file.ended) left.push("an iommufd is still held");
@@ -138,7 +140,6 @@ export class IommufdMachine {
 		}
 		if (this.host.locked.size > 0) left.push("a user is charged");
 		if (this.selftest.iommu.tableCount !== 0) left.push(`${this.selftest.iommu.tableCount} tables`);
-		for (const process of this.processes.values()) process.exit();
 		if (this.machine.framesUsed !== 0) left.push(`${this.machine.framesUsed} frames`);
 		return left;
 	}

@@ -286,6 +286,7 @@ export class Iommufd {
 				left = true;
 			}
 		}
+		this.objects.bury();
 	}
 
 	get ended(): boolean {

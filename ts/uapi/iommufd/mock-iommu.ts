@@ -85,6 +85,11 @@ export class MockTable implements IommuTable {
 		this.tracks = on;
 	}
 
+	/** what is mapped, in order */
+	get content(): readonly TableRun[] {
+		return this.runs;
+	}
+
 	get tracking(): boolean {
 		return this.tracks;
 	}

@@ -84,17 +84,9 @@ export class ObjectTable {
 		for (const entity of [...this.list.values()]) if (typeof entity !== "string") yield entity;
 	}
 
-	/** End everything, leaves first. */
-	clear(): void {
-		for (let left = true; left; ) {
-			left = false;
-			for (const entity of this) {
-				if (entity.holders > 0) continue;
-				this.remove(entity);
-				left = true;
-			}
-		}
-		this.list.clear();
+	/** Numbers of what is dead may be given again. */
+	bury(): void {
+		for (const [id, entity] of this.list) if (entity === "tombstone") this.list.delete(id);
 	}
 
 	/** What exists, for dumps. */

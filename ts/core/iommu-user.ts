@@ -7,8 +7,8 @@ export interface UserArray {
 	readonly type: number;
 	readonly count: number;
 	readonly entryLength: number;
-	/** bytes of one entry */
-	read(index: number): Uint8Array;
+	/** One entry, as UserData.take gives it. */
+	take(index: number, least: number, size: number): Uint8Array;
 }
 
 /** Entries that were done, and what stopped the rest. */

@@ -4,9 +4,11 @@ export interface UserData {
 	readonly type: number;
 	/** bytes */
 	readonly length: number;
-	/** the user gave no place */
-	readonly isNull: boolean;
-	/** @throws what the caller's memory refuses with */
-	read(offset: number, length: number): Uint8Array;
-	write(offset: number, data: Uint8Array): void;
+	/**
+	 * The first `size` bytes; what the user leaves out is zero.
+	 * @throws when there are fewer than `least`, when what is beyond is not zero, and what the caller's memory refuses with
+	 */
+	take(least: number, size: number): Uint8Array;
+	/** Give bytes back, as many as the user has room for. */
+	give(bytes: Uint8Array): void;
 }

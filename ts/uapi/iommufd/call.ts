@@ -4,7 +4,7 @@ import type { COMMANDS, CommandName } from "../abi/commands.ts";
 import type { Fields, Struct, UpdatesOf, Values, ValuesOf } from "../abi/struct.ts";
 import type { Caller } from "../descriptors.ts";
 import { Errno, type ErrnoName } from "../errno.ts";
-import { copyFromUser, copyStructToUser, copyToUser, readUserData, type UserMemory } from "../user-memory.ts";
+import { copyStructFromUser, copyStructToUser, type UserMemory } from "../user-memory.ts";
 
 export type CommandValues<N extends CommandName> = ValuesOf<(typeof COMMANDS)[N]["struct"]>;
 export type CommandUpdates<N extends CommandName> = UpdatesOf<(typeof COMMANDS)[N]["struct"]>;
@@ -63,35 +63,30 @@ export function refuseAllOnes(...values: bigint[]): void {
 	if (values.some((value) => value === ALL_ONES)) throw new Errno("EOVERFLOW", "an address or a length of all ones");
 }
 
+/** @throws Errno EINVAL (null, too short), E2BIG, EFAULT */
+function take(memory: UserMemory, address: bigint, length: number, least: number, size: number): Uint8Array {
+	if (address === 0n || length < least) throw new Errno("EINVAL", `${length} bytes at 0x${address.toString(16)}, ${least} are needed`);
+	return copyStructFromUser(memory, address, length, size);
+}
+
 /** Bytes that a call points to, for the driver of a unit. */
 export function userData(memory: UserMemory, type: number, address: bigint, length: number): UserData {
 	return {
 		type,
 		length,
-		isNull: address === 0n,
-		read: (offset, bytes) => copyFromUser(memory, address + BigInt(offset), bytes),
-		write: (offset, data) => copyToUser(memory, address + BigInt(offset), data),
+		take: (least, size) => take(memory, address, length, least, size),
+		give: (bytes) => copyStructToUser(memory, address, length, bytes),
 	};
 }
 
 export function userArray(memory: UserMemory, type: number, address: bigint, entryLength: number, count: number): UserArray {
-	return { type, count, entryLength, read: (index) => copyFromUser(memory, address + BigInt(index) * BigInt(entryLength), entryLength) };
+	return { type, count, entryLength, take: (index, least, size) => take(memory, address + BigInt(index) * BigInt(entryLength), entryLength, least, size) };
 }
-
-const asMemory = (data: UserData): UserMemory => ({
-	read: (address, length) => data.read(Number(address) - 1, length),
-	write: (address, bytes) => data.write(Number(address) - 1, bytes),
-});
 
 /** Driver data as a struct of a type. @throws Errno EINVAL (another type, null, too short), E2BIG, EFAULT */
 export function readData<F extends Fields>(data: UserData, type: number, struct: Struct<F>, lastMandatory: keyof F): Values<F> {
 	if (data.type !== type) throw new Errno("EINVAL", `data of type 0x${data.type.toString(16)}`);
-	return readUserData(asMemory(data), struct, lastMandatory, data.isNull ? 0n : 1n, data.length);
-}
-
-/** Give driver data back, as much as the user has room for. @throws Errno EFAULT */
-export function writeData(data: UserData, bytes: Uint8Array): void {
-	copyStructToUser(asMemory(data), 1n, data.length, bytes);
+	return struct.decode(data.take(struct.endOf(lastMandatory), struct.size));
 }
 
 /** Memory of a caller in this language: each byte array that a call names lies at an address of its own. */

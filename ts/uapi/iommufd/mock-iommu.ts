@@ -25,7 +25,7 @@ import {
 } from "../../core/index.ts";
 import { hwptInvalidateSelftest, hwptSelftest, MOCK, MOCK_FLAGS, SELFTEST_INVALIDATE_FLAGS, testHwInfo, veventSelftest, viommuInvalidateSelftest, viommuSelftest } from "../abi/iommufd-test.ts";
 import { Errno } from "../errno.ts";
-import { readData, writeData } from "./call.ts";
+import { readData } from "./call.ts";
 
 const { pageSize } = MOCK;
 const down = (address: bigint) => address & -pageSize;
@@ -147,7 +147,7 @@ function each(entries: UserArray, type: number, size: number, one: (bytes: Uint8
 	if (entries.count > 0 && entries.entryLength !== size) return failing(0, new Errno("EINVAL", `entries of ${entries.entryLength} bytes, they have ${size}`));
 	for (let done = 0; done < entries.count; done++) {
 		try {
-			one(entries.read(done));
+			one(entries.take(done, size, size));
 		} catch (error) {
 			return failing(done, error);
 		}
@@ -339,7 +339,7 @@ export class MockIommu implements UserDriver {
 				const region = this.createMemory("mock viommu", MOCK.regionSize);
 				region.write(0n, veventSelftest.encode({ virt_id: in_data }));
 				const out_mmap_offset = place(region);
-				writeData(data, viommuSelftest.encode({ in_data, out_data: in_data, out_mmap_offset, out_mmap_length: MOCK.regionSize }));
+				data.give(viommuSelftest.encode({ in_data, out_data: in_data, out_mmap_offset, out_mmap_length: MOCK.regionSize }));
 			}
 			return new MockVirtual(host, this.devices);
 		},

@@ -2,14 +2,15 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Device, Machine, PAGE, type Process } from "../../ts/core/index.ts";
 import { drivers } from "../../ts/driver/index.ts";
-import { Engine } from "../../ts/engine/index.ts";
+import type { Engine } from "../../ts/engine/index.ts";
 import { createUnits } from "../../ts/iommu/index.ts";
 import { COMMANDS, type CommandName, ioctlNumber } from "../../ts/uapi/abi/commands.ts";
 import { hwInfoVtd, hwptVtdS1, hwptVtdS1Invalidate } from "../../ts/uapi/abi/data.ts";
 import type { Fields, Struct } from "../../ts/uapi/abi/struct.ts";
 import { deviceAttachIommufdPt, deviceBindIommufd, deviceDetachIommufdPt, iommuType1DmaMap, VFIO } from "../../ts/uapi/abi/vfio.ts";
 import { errnoName } from "../../ts/uapi/errno.ts";
-import { File, IommufdFile, IommufdHost, Nodes, VfioDeviceFile, VfioGroupFile } from "../../ts/uapi/iommufd.ts";
+import type { Iommufd } from "../../ts/uapi/iommufd/door.ts";
+import { createIommufd, File, type Nodes } from "../../ts/uapi/iommufd.ts";
 
 const RAM = { start: 0x1_0000_0000n, size: 0x1000_0000n };
 const MEMORY = 0x1000_0000n;
@@ -21,7 +22,7 @@ let machine: Machine;
 let nodes: Nodes;
 let main: Process;
 let iommufd: File;
-let opened: IommufdFile[];
+let opened: Iommufd[];
 let device: Device;
 
 function world(kind: "vtd" | "smmuv3" | "amdvi" | "riscv") {
@@ -29,21 +30,15 @@ function world(kind: "vtd" | "smmuv3" | "amdvi" | "riscv") {
 	const made = createUnits([{ name: kind, kind, ...capabilities }], { memory: [{ kind: "sparse", ...RAM }], tables: { frames: 512 } });
 	engine = made.engine;
 	machine = new Machine(engine, made.units, RAM);
-	const host = new IommufdHost(machine);
-	nodes = new Nodes();
-	opened = [];
-	nodes.add("/dev/iommu", () => {
-		const file = new IommufdFile(host);
-		opened.push(file);
-		return file;
-	});
+	const doors = createIommufd(machine);
+	nodes = doors.nodes;
 	device = machine.addDevice({ name: "vfio0", rid: 8, driver: drivers["vfio-pci"], capabilities: { pasid: true } });
-	nodes.add("/dev/vfio/devices/vfio0", () => new VfioDeviceFile(device));
-	nodes.add("/dev/vfio/0", () => new VfioGroupFile(device.group));
+	doors.addDevice(device);
 	main = machine.createProcess("main");
 	main.map(MEMORY, 0x10_0000n);
 	main.map(STRUCTS, 0x2000n);
 	iommufd = nodes.open("/dev/iommu", main, { privileged: true });
+	opened = [...doors.host.files];
 }
 
 /** An ioctl with a struct in the caller's memory. @returns the struct afterwards, or the errno */

@@ -7,7 +7,7 @@ import { isCommand, receive } from "../../ts/uapi/abi/framing.ts";
 import { hwptSelftest } from "../../ts/uapi/abi/iommufd-test.ts";
 import * as vfio from "../../ts/uapi/abi/vfio.ts";
 import { Errno, errnoName, errnoOf } from "../../ts/uapi/errno.ts";
-import { copyStructToUser, readUserData, readUserElement, type UserMemory } from "../../ts/uapi/user-memory.ts";
+import { copyDriverData, copyStructToUser, type UserMemory } from "../../ts/uapi/user-memory.ts";
 
 const AT = 0x7f00_0000_0000n;
 
@@ -125,7 +125,7 @@ describe("an answer", () => {
 });
 
 describe("driver data", () => {
-	const read = (length: number, at = AT, fill?: (view: DataView) => void) => () => readUserData(caller(0xbad, fill), hwptSelftest, "iotlb", at, length);
+	const read = (length: number, at = AT, fill?: (view: DataView) => void) => () => hwptSelftest.decode(copyDriverData(caller(0xbad, fill), at, length, 4, hwptSelftest.size));
 	test("of the old size, the new one and a longer one", () => {
 		expect(read(4)()).toEqual({ iotlb: 0xbad, pagetable_type: 0 });
 		expect(read(8, AT, (view) => view.setUint32(4, 1, true))()).toEqual({ iotlb: 0xbad, pagetable_type: 1 });
@@ -142,10 +142,10 @@ describe("driver data", () => {
 		const view = new DataView(memory.bytes.buffer);
 		view.setBigUint64(32, 0x1000n, true);
 		view.setBigUint64(40, 7n, true);
-		expect(readUserElement(memory, hwptVtdS1Invalidate, "rsvd", AT, 32, 1)).toMatchObject({ addr: 0x1000n, npages: 7n });
+		expect(hwptVtdS1Invalidate.decode(copyDriverData(memory, AT + 32n, 32, 24, 24))).toMatchObject({ addr: 0x1000n, npages: 7n });
 		view.setUint8(32 + 24, 1);
-		expect(outcome(() => readUserElement(memory, hwptVtdS1Invalidate, "rsvd", AT, 32, 1))).toBe("E2BIG");
-		expect(outcome(() => readUserElement(memory, hwptVtdS1Invalidate, "rsvd", AT, 23, 1))).toBe("EINVAL");
+		expect(outcome(() => hwptVtdS1Invalidate.decode(copyDriverData(memory, AT + 32n, 32, 24, 24)))).toBe("E2BIG");
+		expect(outcome(() => copyDriverData(memory, AT + 23n, 23, 24, 24))).toBe("EINVAL");
 	});
 	test("given back is cut or followed by zeros", () => {
 		const memory = new Flat();

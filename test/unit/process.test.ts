@@ -63,6 +63,20 @@ describe("mappings", () => {
 		expect(frames.used).toBe(0);
 	});
 
+	it("are pinned as one run when nothing was there, in no time", () => {
+		frames = new FramePool(0n, 1n << 40n);
+		const large = new Process("large", engine.memory, frames);
+		large.map(64n * GIB, 64n * GIB);
+		const start = performance.now();
+		const extents = large.pin(64n * GIB, 64n * GIB, true);
+		expect(performance.now() - start).toBeLessThan(50);
+		expect(extents).toEqual([{ address: expect.any(BigInt), size: 64n * GIB }]);
+		expect(extents[0].address % GIB).toBe(0n);
+		large.unpin(extents);
+		large.exit();
+		expect(frames.used).toBe(0);
+	});
+
 	it("are taken away in part, and frames used again are zero", () => {
 		main.map(AT, 4n * P);
 		for (let i = 0n; i < 4n; i++) put(main, AT + i * P, 9);

@@ -49,6 +49,8 @@ export interface FileOps {
 	write?(caller: Caller, address: bigint, length: number): number;
 	/** @returns bits of POLL; left out: always readable and writable */
 	poll?(caller: Caller): number;
+	/** called when poll has something new to say */
+	readonly wakeups?: Set<() => void>;
 	mmap?(caller: Caller, request: MmapRequest): MmapSource;
 	/** The last descriptor and the last mapping are gone. */
 	release?(): void;

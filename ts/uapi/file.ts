@@ -83,6 +83,13 @@ export class File {
 		}
 	}
 
+	/** Be told when `poll` has something new to say. @returns a call that ends it. @throws Errno EBADF */
+	watch(listener: () => void): () => void {
+		const { wakeups } = this.ops;
+		wakeups?.add(listener);
+		return () => void wakeups?.delete(listener);
+	}
+
 	/**
 	 * Map a part of the file into the process, at an address or where there is room (null).
 	 * @returns the address, or a negative errno

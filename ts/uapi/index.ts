@@ -9,5 +9,5 @@ export { type ContainerType, VfioContainer } from "./vfio-container.ts";
 export { type Caller, type Credentials, Descriptors, type FileOps, POLL } from "./descriptors.ts";
 export { Errno as SystemError, type ErrnoName } from "./errno.ts";
 export { File, Nodes } from "./file.ts";
-export { type CommandInput, type CommandOutput, IommufdClient, IommufdFile, IommufdHost, Selftest, VfioDeviceFile, VfioGroupFile } from "./iommufd.ts";
+export { type CommandInput, type CommandOutput, createIommufd, IommufdClient, IommufdFile, IommufdHost, type IommufdNodes, Selftest, VfioDeviceFile, VfioGroupFile } from "./iommufd.ts";
 export { BufferFile, MemoryFile } from "./memory-file.ts";

@@ -3,10 +3,15 @@
  * of linux/iommufd.h; what is left out is zero. Where a struct has a pointer, give the bytes themselves: commands read
  * and write the array.
  */
+import type { Device, Group, Machine, ProcessMemory } from "../core/index.ts";
 import { COMMANDS, type CommandName } from "./abi/commands.ts";
-import type { Caller } from "./descriptors.ts";
+import type { Caller, Credentials } from "./descriptors.ts";
+import { type File, Nodes } from "./file.ts";
 import { BufferMemory, type Call, type CommandValues } from "./iommufd/call.ts";
-import type { IommufdFile } from "./iommufd/file.ts";
+import { VfioDeviceFile, VfioGroupFile } from "./iommufd/device-file.ts";
+import { IommufdHost } from "./iommufd/door.ts";
+import { IommufdFile } from "./iommufd/file.ts";
+import type { Selftest } from "./iommufd/selftest.ts";
 
 export { type Credentials, Descriptors } from "./descriptors.ts";
 export { Errno, type ErrnoName } from "./errno.ts";
@@ -16,6 +21,40 @@ export { IommufdHost } from "./iommufd/door.ts";
 export { IommufdFile } from "./iommufd/file.ts";
 export { Selftest } from "./iommufd/selftest.ts";
 export { BufferFile, MemoryFile } from "./memory-file.ts";
+
+/** Nodes of a machine's iommufd, and what they share. */
+export interface IommufdNodes {
+	readonly host: IommufdHost;
+	readonly nodes: Nodes;
+	/** `/dev/vfio/devices/NAME` and `/dev/vfio/GROUP` of a device that a user may have. @throws Errno EEXIST */
+	addDevice(device: Device): void;
+	/** @throws Errno ENOENT, EMFILE */
+	open(path: string, process: ProcessMemory, credentials: Credentials): File;
+}
+
+/**
+ * Set up `/dev/iommu` and `/dev/vfio/vfio` for a machine; further nodes may be added. `selftest`: the mock devices and the
+ * test command of the kernel's selftest.
+ */
+export function createIommufd(machine: Machine, options: { noIommu?: boolean; selftest?: Selftest } = {}): IommufdNodes {
+	const host = new IommufdHost(machine, options);
+	host.test = options.selftest ?? null;
+	const nodes = new Nodes();
+	nodes.add("/dev/iommu", () => new IommufdFile(host));
+	nodes.add("/dev/vfio/vfio", () => new IommufdFile(host, "process"));
+	const groups = new Set<Group<Device>>();
+	return {
+		host,
+		nodes,
+		addDevice(device) {
+			nodes.add(`/dev/vfio/devices/${device.name}`, () => new VfioDeviceFile(device));
+			if (groups.has(device.group)) return;
+			groups.add(device.group);
+			nodes.add(`/dev/vfio/${device.group.name}`, () => new VfioGroupFile(device.group));
+		},
+		open: (path, process, credentials) => nodes.open(path, process, credentials),
+	};
+}
 
 type Input<V> = V extends bigint ? bigint | Uint8Array : V extends readonly unknown[] ? V : V extends object ? { [K in keyof V]?: Input<V[K]> } : V;
 /** Fields of a command; any may be left out. */

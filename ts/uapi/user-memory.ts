@@ -1,6 +1,5 @@
 /** Copies between a door and the memory of its caller, as the kernel's copy_from_user and copy_to_user make them. */
 import { CoreError } from "../core/index.ts";
-import type { Fields, Struct, Values } from "./abi/struct.ts";
 import { Errno } from "./errno.ts";
 
 /** What the copies need of a process. */
@@ -72,18 +71,11 @@ export function copyStructToUser(memory: UserMemory, address: bigint, userSize: 
 }
 
 /**
- * Driver data that a command points to (nested table, vIOMMU).
- * @throws Errno EINVAL (null, or shorter than what ends with `lastMandatory`), E2BIG, EFAULT
+ * The first `size` bytes of data for a driver (nested table, vIOMMU, an element of an array of requests): what the caller
+ * leaves out is zero.
+ * @throws Errno EINVAL (null, or shorter than `least`), E2BIG, EFAULT
  */
-export function readUserData<F extends Fields>(memory: UserMemory, struct: Struct<F>, lastMandatory: keyof F, address: bigint, length: number): Values<F> {
-	if (address === 0n || length < struct.endOf(lastMandatory)) throw new Errno("EINVAL", `${struct.name} of ${length} bytes at 0x${address.toString(16)}`);
-	return struct.decode(copyStructFromUser(memory, address, length, struct.size));
-}
-
-/**
- * One element of an array that a command points to (invalidation requests).
- * @throws Errno EINVAL (elements shorter than what ends with `lastMandatory`), E2BIG, EFAULT
- */
-export function readUserElement<F extends Fields>(memory: UserMemory, struct: Struct<F>, lastMandatory: keyof F, address: bigint, elementLength: number, index: number): Values<F> {
-	return readUserData(memory, struct, lastMandatory, address + BigInt(elementLength) * BigInt(index), elementLength);
+export function copyDriverData(memory: UserMemory, address: bigint, length: number, least: number, size: number): Uint8Array {
+	if (address === 0n || length < least) throw new Errno("EINVAL", `${length} bytes at 0x${address.toString(16)}, ${least} are needed`);
+	return copyStructFromUser(memory, address, length, size);
 }

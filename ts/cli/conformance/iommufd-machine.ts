@@ -3,8 +3,8 @@ import { Machine, type Process } from "../../core/index.ts";
 import { Engine } from "../../engine/index.ts";
 import { type Caller, type Credentials, Descriptors, type OpenFile } from "../../uapi/descriptors.ts";
 import { Errno } from "../../uapi/errno.ts";
-import { File, Nodes } from "../../uapi/file.ts";
-import { IommufdFile, IommufdHost, MemoryFile, Selftest } from "../../uapi/iommufd.ts";
+import { File, type Nodes } from "../../uapi/file.ts";
+import { createIommufd, IommufdFile, type IommufdHost, MemoryFile, Selftest } from "../../uapi/iommufd.ts";
 
 const RAM = { start: 0x1_0000_0000n, size: 0x1000_0000n };
 /** no number that the doors give out is as large */
@@ -14,10 +14,8 @@ export class IommufdMachine {
 	readonly machine: Machine;
 	readonly selftest: Selftest;
 	readonly host: IommufdHost;
-	readonly nodes = new Nodes();
+	readonly nodes: Nodes;
 	readonly processes = new Map<number, Process>();
-	/** every iommufd that was opened */
-	readonly opened: IommufdFile[] = [];
 	private readonly handles = new Map<number, OpenFile>();
 	private next = FIRST_HANDLE;
 	/** processes have given up the right to lock memory without limit */
@@ -27,15 +25,7 @@ export class IommufdMachine {
 		this.selftest = new Selftest(() => this.machine);
 		const engine = Engine.create({ memory: [{ kind: "sparse", ...RAM }], units: [], tables: { frames: 1 } });
 		this.machine = new Machine(engine, [this.selftest.iommu], RAM);
-		this.host = new IommufdHost(this.machine);
-		this.host.test = this.selftest;
-		const open = (accounting: "user" | "process") => () => {
-			const file = new IommufdFile(this.host, accounting);
-			this.opened.push(file);
-			return file;
-		};
-		this.nodes.add("/dev/iommu", open("user"));
-		this.nodes.add("/dev/vfio/vfio", open("process"));
+		({ host: this.host, nodes: this.nodes } = createIommufd(this.machine, { selftest: this.selftest }));
 	}
 
 	addProcess(process: Process): number {
@@ -130,11 +120,7 @@ export class IommufdMachine {
 		// what is still mapped of a file keeps it open
 		for (const process of this.processes.values()) process.exit();
 		if (this.machine.framesPinned > 0) left.push(`${this.machine.framesPinned} pages pinned`);
-		for (const file of this.opened) {
-			if (!file.ended) left.push("an iommufd is still held");
-			const objects = file.objects.describe().filter(([, kind]) => kind !== "tombstone");
-			if (objects.length > 0) left.push(`objects ${JSON.stringify(objects)}`);
-		}
+		for (const file of this.host.files) left.push(`an iommufd with objects ${JSON.stringify(file.objects.describe())}`);
 		for (const process of this.processes.values()) {
 			if (process.pinnedVm !== 0 || process.locked !== 0) left.push(`process ${process.name} is charged for ${process.pinnedVm} pages`);
 		}

@@ -63,7 +63,7 @@ export function change(steps: Steps, context: CallContext, handle: number, pasid
 		const values = { argsz: deviceAttachIommufdPt.size, flags: pasid === null ? 0 : ATTACH_FLAGS.pasid, pt_id: pt, pasid: pasid ?? 0 };
 		return vfio(steps, context, handle, VFIO.deviceAttachIommufdPt, deviceAttachIommufdPt, values).pt_id;
 	}
-	const door = world.opened.find((one) => one.deviceEntity(file.device) !== undefined);
+	const door = [...world.host.files].find((one) => one.deviceEntity(file.device) !== undefined);
 	const entity = door?.deviceEntity(file.device);
 	if (door === undefined || entity === undefined) throw new Errno("ENOENT", "not bound");
 	return run(() => door.changeTable(entity, pasid, pt, how));

@@ -4,7 +4,7 @@ import type { COMMANDS, CommandName } from "../abi/commands.ts";
 import type { Fields, Struct, UpdatesOf, Values, ValuesOf } from "../abi/struct.ts";
 import type { Caller } from "../descriptors.ts";
 import { Errno, type ErrnoName } from "../errno.ts";
-import { copyStructFromUser, copyStructToUser, type UserMemory } from "../user-memory.ts";
+import { copyDriverData, copyStructToUser, type UserMemory } from "../user-memory.ts";
 
 export type CommandValues<N extends CommandName> = ValuesOf<(typeof COMMANDS)[N]["struct"]>;
 export type CommandUpdates<N extends CommandName> = UpdatesOf<(typeof COMMANDS)[N]["struct"]>;
@@ -63,24 +63,18 @@ export function refuseAllOnes(...values: bigint[]): void {
 	if (values.some((value) => value === ALL_ONES)) throw new Errno("EOVERFLOW", "an address or a length of all ones");
 }
 
-/** @throws Errno EINVAL (null, too short), E2BIG, EFAULT */
-function take(memory: UserMemory, address: bigint, length: number, least: number, size: number): Uint8Array {
-	if (address === 0n || length < least) throw new Errno("EINVAL", `${length} bytes at 0x${address.toString(16)}, ${least} are needed`);
-	return copyStructFromUser(memory, address, length, size);
-}
-
 /** Bytes that a call points to, for the driver of a unit. */
 export function userData(memory: UserMemory, type: number, address: bigint, length: number): UserData {
 	return {
 		type,
 		length,
-		take: (least, size) => take(memory, address, length, least, size),
+		take: (least, size) => copyDriverData(memory, address, length, least, size),
 		give: (bytes) => copyStructToUser(memory, address, length, bytes),
 	};
 }
 
 export function userArray(memory: UserMemory, type: number, address: bigint, entryLength: number, count: number): UserArray {
-	return { type, count, entryLength, take: (index, least, size) => take(memory, address + BigInt(index) * BigInt(entryLength), entryLength, least, size) };
+	return { type, count, entryLength, take: (index, least, size) => copyDriverData(memory, address + BigInt(index) * BigInt(entryLength), entryLength, least, size) };
 }
 
 /** Driver data as a struct of a type. @throws Errno EINVAL (another type, null, too short), E2BIG, EFAULT */

@@ -72,10 +72,10 @@ export function mapPages(ioas: IoasEntity, owner: IoOwner, start: bigint, length
 	}
 }
 
-/** @throws Errno EOVERFLOW (the range wraps), EINVAL (empty) */
+/** @throws Errno EOVERFLOW (the range wraps), EINVAL (empty, or the whole address space) */
 export function refuseUserRange(address: bigint, length: bigint): void {
 	if (address + length > LAST_ADDRESS) throw new Errno("EOVERFLOW", "the user's range wraps");
-	if (length === 0n) throw new Errno("EINVAL", "nothing to map");
+	if (length === 0n || length > LAST_ADDRESS - PAGE) throw new Errno("EINVAL", `0x${length.toString(16)} bytes`);
 }
 
 /** Tell the address, or take the mapping back. */
@@ -113,7 +113,10 @@ export function mapFile(door: Iommufd, call: Call<"ioas_map_file">): void {
 	const { values, caller, respond } = call;
 	const { fixed, permissions } = mapFlags(values.flags, values.iova, values.length);
 	const ioas = ioasOf(door, values.ioas_id);
-	const iova = mapPages(ioas, fileOwner(call), values.start, values.length, fixed ? values.iova : null, permissions, door.accountOf(caller));
+	const owner = fileOwner(call);
+	// a buffer of another driver is nobody's locked memory
+	const account = owner.kind === "exporter" ? null : door.accountOf(caller);
+	const iova = mapPages(ioas, owner, values.start, values.length, fixed ? values.iova : null, permissions, account);
 	told(ioas, iova, values.length, () => respond({ iova }));
 }
 

@@ -121,7 +121,10 @@ export function dirtyBitmap(door: Iommufd, { values, memory }: Call<"hwpt_get_di
 	if (page === 0n || (iova | end) & (page - 1n)) throw new Errno("EINVAL", `the range is no multiple of 0x${page.toString(16)}`);
 	const bits = new Map<bigint, number>();
 	table.readDirty(iova, last, (values.flags & DIRTY_BITMAP_FLAGS.noClear) === 0, (at, size) => {
-		for (let bit = (at - iova) / page; bit <= (at + size - 1n - iova) / page; bit++) bits.set(bit >> 3n, (bits.get(bit >> 3n) ?? 0) | (1 << Number(bit & 7n)));
+		// a large leaf may reach out of the range
+		const from = at > iova ? at : iova;
+		const to = at + size - 1n < last ? at + size - 1n : last;
+		for (let bit = (from - iova) / page; bit <= (to - iova) / page; bit++) bits.set(bit >> 3n, (bits.get(bit >> 3n) ?? 0) | (1 << Number(bit & 7n)));
 	});
 	for (const [byte, set] of bits) {
 		const [old] = copyFromUser(memory, data + byte, 1);

@@ -1,6 +1,6 @@
 /** A VFIO device and a VFIO group as files: /dev/vfio/devices/vfioN (bound to an iommufd) and /dev/vfio/N (through a container). */
 import type { Device, Group } from "../../core/index.ts";
-import { receiveArgsz } from "../abi/argsz.ts";
+import { type Capability, receiveArgsz, writeWholeChain } from "../abi/argsz.ts";
 import { ATTACH_FLAGS, DETACH_FLAGS, DEVICE_FLAGS, deviceAttachIommufdPt, deviceBindIommufd, deviceDetachIommufdPt, deviceInfo, GROUP_FLAGS, groupStatus, VFIO } from "../abi/vfio.ts";
 import { type Caller, type FileOps, OpenFile } from "../descriptors.ts";
 import { Errno } from "../errno.ts";
@@ -25,6 +25,8 @@ export class VfioDeviceFile implements FileOps {
 		readonly device: Device,
 		/** told when the last descriptor is gone */
 		private readonly closed: () => void = () => {},
+		/** what its information is followed by */
+		private readonly capabilities: readonly Capability[] = [],
 	) {}
 
 	/** What it is bound as. @throws Errno EINVAL before it is bound */
@@ -74,8 +76,10 @@ export class VfioDeviceFile implements FileOps {
 			}
 			case VFIO.deviceGetInfo: {
 				this.bound();
-				const { respond } = receiveArgsz(memory, deviceInfo, argp, "num_irqs", 0xffff_ffff);
-				respond({ flags: DEVICE_FLAGS.pci, num_regions: 0, num_irqs: 0, cap_offset: 0, pad: 0 });
+				const { values, respond } = receiveArgsz(memory, deviceInfo, argp, "num_irqs", 0xffff_ffff);
+				const chain = writeWholeChain(memory, argp, values.argsz, deviceInfo.size, this.capabilities);
+				const caps = this.capabilities.length > 0 ? DEVICE_FLAGS.caps : 0;
+				respond({ ...chain, flags: DEVICE_FLAGS.pci | caps, num_regions: 0, num_irqs: 0, pad: 0 });
 				return 0;
 			}
 			default:

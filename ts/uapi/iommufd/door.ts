@@ -17,6 +17,8 @@ export interface TestCommand {
 export class IommufdHost {
 	readonly routes = new TableRoutes();
 	readonly locked: UserPagesLocked = new Map();
+	/** open files whose objects live */
+	readonly files = new Set<Iommufd>();
 	test: TestCommand | null = null;
 
 	constructor(
@@ -45,6 +47,7 @@ export class Iommufd {
 	) {
 		this.objects = new ObjectTable(host.machine.failures);
 		this.context = new Context({}, "iommufd");
+		host.files.add(this);
 	}
 
 	// ---- memory
@@ -108,11 +111,6 @@ export class Iommufd {
 	}
 
 	// ---- tables and attachments
-
-	/** The object of a table. */
-	tableEntity(table: HardwareTable): TableEntity | undefined {
-		return this.tables.get(table);
-	}
 
 	/** Number a table. `ready` is called before the number names it and may refuse. @throws CoreError, Errno */
 	addTable<E extends TableEntity>(make: (id: number) => E, ready: (entity: E) => void = () => {}): E {
@@ -287,6 +285,7 @@ export class Iommufd {
 			}
 		}
 		this.objects.bury();
+		this.host.files.delete(this);
 	}
 
 	get ended(): boolean {

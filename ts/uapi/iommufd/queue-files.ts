@@ -32,6 +32,10 @@ export class FaultFile extends QueueFile {
 		super(fault, closed);
 	}
 
+	get wakeups(): Set<() => void> {
+		return this.fault.queue.wakeups;
+	}
+
 	/** Whole groups as records of 40 bytes, as many as fit. */
 	read(caller: Caller, address: bigint, length: number): number {
 		if (length % pgfault.size !== 0) throw new Errno("ESPIPE", `${length} bytes are no whole records`);
@@ -88,6 +92,10 @@ export class VeventFile extends QueueFile {
 		closed: () => void,
 	) {
 		super(veventq, closed);
+	}
+
+	get wakeups(): Set<() => void> {
+		return this.veventq.queue.wakeups;
 	}
 
 	/** Headers with the event behind each, or the note that some were lost. */

@@ -31,7 +31,6 @@ const command = new Command("replay")
 	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
 	.option("--plots", "sparklines of the hit rate over time; on a terminal they come without asking")
 	.option("--no-plots", "no sparklines")
-	.addHelpText("after", "\nExamples:\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --iotlb qemu-7.2\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --plots --report report.html\n  ioasid replay test/traces/vtd_faults_edu.qemu.log.gz test/traces/vtd_faults_edu.guest_ftrace.txt.gz --perfetto faults.json")
 	.action(async (files: string[], flags: Flags) => {
 		const { json, report, perfetto, plots = process.stdout.isTTY && !json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
 		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
@@ -65,5 +64,7 @@ export const replayCommand = withExamples(command, [
 	["one device, with a small IOTLB and without paging-structure caches", "ioasid replay run.merged.csv.gz --device 00:01.0 --iotlb 16x2:plru --no-walk-cache"],
 	["the second half of a second, from standard input", "zcat run.merged.csv.gz | ioasid replay - --from 500000 --to 1000000"],
 	["addresses and source ids of a simulator", "ioasid replay packets.txt --iotlb full:64"],
+	["one HTML file with plots, and sparklines here", "ioasid replay run.merged.csv.gz --plots --report report.html"],
+	["events for ui.perfetto.dev", "ioasid replay qemu.log.gz guest_ftrace.txt.gz --perfetto faults.json"],
 	["the faults of a kernel log", "ioasid replay dmesg.txt.gz"],
 ]);

@@ -151,14 +151,16 @@ describe("ioasid sweep", () => {
 
 describe("the grid", () => {
 	it("applies every dimension", () => {
-		const grid = ["iotlb=128x8", "policy=random:7", "walk-cache=off", "context-cache=on", "invalidations=off", "device=00:01.0"].reduce<Axis[]>((before, text) => parseAxis(text, before), []);
+		const grid = ["iotlb=128x8", "policy=random:7", "walk-cache=off", "context-cache=on", "invalidations=off", "device=00:01.0", "architecture=smmuv3"].reduce<Axis[]>((before, text) => parseAxis(text, before), []);
 		expect(optionsOf(grid, points(grid)[0])).toEqual({
 			iotlb: { sets: 128, ways: 8, replacement: "random", seed: 7 },
 			walkCache: false,
 			contextCache: true,
 			ignoreInvalidations: true,
 			device: "00:01.0",
+			architecture: "smmuv3",
 		});
+		expect(optionsOf(parseAxis("format=riscv-sv39x4"), ["riscv-sv39x4"])).toEqual({ format: "riscv-sv39x4" });
 		const two = [...parseAxis("iotlb=off,qemu-7.2"), ...parseAxis("device=all,x")];
 		expect(points(two).map((values) => optionsOf(two, values))).toEqual([{ iotlb: false }, { iotlb: false, device: "x" }, { iotlb: "qemu-7.2" }, { iotlb: "qemu-7.2", device: "x" }]);
 		expect(points([])).toEqual([[]]);
@@ -172,6 +174,8 @@ describe("the grid", () => {
 		[["iotlb=3x4"]],
 		[["walk-cache=maybe"]],
 		[["policy=mru"]],
+		[["format=vtd-third"]],
+		[["architecture=vtd", "format=vtd-second"]],
 		[["iotlb=64x4:lru", "policy=lru"]],
 		[["iotlb=off", "policy=lru"]],
 		[["iotlb=64x4", "iotlb=off"]],
@@ -179,7 +183,7 @@ describe("the grid", () => {
 		expect(() => {
 			const grid = texts.reduce<Axis[]>((before, text) => parseAxis(text, before), []);
 			optionsOf(grid, points(grid)[0]);
-		}).toThrow(/policy|comes twice|on or off|power of two/);
+		}).toThrow(/policy|comes twice|on or off|power of two|one of vtd-second|does not go with/);
 	});
 });
 

@@ -49,7 +49,7 @@ const STAGES: Record<ArchitectureName, Record<TraceHead["stage"], ReplayFormatNa
 };
 
 /** `recorded`: that of the recording, where it is known. */
-export const REPLAY_ARCHITECTURES = ["recorded", ...Object.keys(STAGES)] as const as readonly ["recorded", ...ArchitectureName[]];
+export const REPLAY_ARCHITECTURES = ["recorded", ...(Object.keys(STAGES) as ArchitectureName[])] as const;
 
 export interface FormatChoice {
 	format?: ReplayFormatName;

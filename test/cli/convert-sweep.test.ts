@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { InvalidArgumentError } from "commander";
 import { afterAll, describe, expect, it } from "vitest";
+import { type ComparisonData, comparedLines } from "../../ts/report/compare.ts";
 import { type Axis, optionsOf, parseAxis, points } from "../../ts/cli/sweep/grid.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
@@ -76,7 +77,7 @@ const GRID = ["--grid", "iotlb=64x4,full:16", "--grid", "policy=lru,fifo", "--gr
 
 describe("ioasid sweep", () => {
 	it("has in each row what a replay of that machine says", async () => {
-		const { stdout } = ok("sweep", SMALL, FAULTS.join("+"), ...GRID, "--json", "-o", "all.csv", "-o", "all.parquet", "-o", "all.json");
+		const { stdout } = ok("sweep", SMALL, FAULTS.join("+"), ...GRID, "--json", "-o", "all.csv", "-o", "all.parquet", "-o", "all.json", "-o", "all.html");
 		const report = JSON.parse(stdout);
 		expect(report.rows).toHaveLength(16);
 		for (const [row, args] of [
@@ -91,11 +92,18 @@ describe("ioasid sweep", () => {
 		}
 		expect(report.rows[7].point).toEqual({ iotlb: "full:16", policy: "fifo", invalidations: "off" });
 		expect(JSON.parse(bytes("all.json").toString())).toEqual(report);
-		const [head, ...lines] = bytes("all.csv").toString().trim().split("\n").map((line) => line.split(","));
+		const page = bytes("all.html").toString();
+		expect(page).not.toMatch(/(src|href)="?(https?:)?\/\//);
+		const compared = JSON.parse(/id="data">([^<]*)</.exec(page)?.[1] ?? "") as ComparisonData;
+		expect(compared.rows.map(({ values }) => values[compared.figures.indexOf("hit_rate")])).toEqual(report.rows.map((row: { figures: { hit_rate: number } }) => Number(row.figures.hit_rate.toPrecision(12))));
+		const lines = comparedLines(compared, 1, "iotlb_hits");
+		expect(lines).toHaveLength(8);
+		expect(lines[1]).toEqual({ label: "vtd_mixed_cut.merged.csv.gz, policy lru, invalidations off", values: [1, 5].map((row) => report.rows[row].figures.iotlb_hits) });
+		const [head, ...cells] = bytes("all.csv").toString().trim().split("\n").map((line) => line.split(","));
 		const { buffer, byteOffset, byteLength } = bytes("all.parquet");
 		const rows = await parquetReadObjects({ file: buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer });
-		expect(rows.map((row) => head.map((name) => String(row[name])))).toEqual(lines);
-		expect(lines[7].slice(0, 4)).toEqual(["vtd_mixed_cut.merged.csv.gz", "full:16", "fifo", "off"]);
+		expect(rows.map((row) => head.map((name) => String(row[name])))).toEqual(cells);
+		expect(cells[7].slice(0, 4)).toEqual(["vtd_mixed_cut.merged.csv.gz", "full:16", "fifo", "off"]);
 	});
 
 	it("in shards, merged in any order, and with other threads, is the same bytes", () => {
@@ -133,7 +141,7 @@ describe("ioasid sweep", () => {
 	it.each([
 		[["sweep", CUT, "--grid", "speed=fast"], /NAME is iotlb, policy/],
 		[["sweep", CUT, "--grid", "iotlb=qemu-10", "--grid", "policy=lru"], /does not go with/],
-		[["sweep", CUT, "-o", "x.xls"], /\.csv, \.json, \.parquet/],
+		[["sweep", CUT, "-o", "x.xls"], /\.csv, \.html, \.json, \.parquet/],
 		[["sweep", CUT, "--shard", "3/2", "--journal", "x"], /I from 1 to N/],
 		[["sweep", "nothing.iot"], /cannot be read/],
 		[["sweep", CUT, "--journal", "part-1"], /another sweep/],

@@ -9,7 +9,7 @@ import { outputOption, renderSweep, reportOf, writeResults } from "../sweep/resu
 const command = new Command("merge")
 	.description("put the parts of a sweep together")
 	.argument("<journals...>", "what `ioasid sweep --shard` wrote, all parts in any order")
-	.option("-o, --output <file>", "write results, .csv, .parquet or .json; repeatable", outputOption)
+	.option("-o, --output <file>", "write results, .csv, .parquet, .json, or a page that compares them, .html; repeatable", outputOption)
 	.option("--json", "print one JSON object")
 	.action(async (paths: string[], { output = [], json }: { output?: string[]; json?: boolean }) => {
 		const results: Results = new Map();

@@ -32,7 +32,7 @@ const command = new Command("sweep")
 	.description("replay traces on every machine of a grid")
 	.argument("<traces...>", "recorded runs; the files of one run joined by +, as in qemu.log+ftrace.txt")
 	.option("--grid <name=values>", `what varies, one option for each dimension: ${Object.entries(dimensions).map(([name, { values }]) => `${name} (${values})`).join("; ")}`, parseAxis)
-	.option("-o, --output <file>", "write results, .csv, .parquet or .json; repeatable", outputOption)
+	.option("-o, --output <file>", "write results, .csv, .parquet, .json, or a page that compares them, .html; repeatable", outputOption)
 	.option("--json", "print one JSON object")
 	.option("--journal <file>", "results as they come; a sweep that was killed goes on from there (default: the first output with .journal after it)")
 	.option("--shard <i/n>", "only the i-th of n parts, into --journal; `ioasid merge` puts the parts together", shardOption)
@@ -85,7 +85,8 @@ const command = new Command("sweep")
 	});
 
 export const sweepCommand = withExamples(command, [
-	["two IOTLBs, two policies", "ioasid sweep run.iot --grid iotlb=64x4,full:1024 --grid policy=lru,fifo -o results.csv"],
+	["two IOTLBs, two policies", "ioasid sweep run.iot --grid iotlb=64x4,full:1024 --grid policy=lru,fifo -o results.csv -o results.html"],
+	["other architectures' tables", "ioasid sweep run.iot --grid format=vtd-second,amd-v1,smmuv3-stage1,riscv-sv48x4"],
 	["a run of two files", "ioasid sweep qemu.log.gz+guest_ftrace.txt.gz --grid iotlb=64x4,off --json"],
 	["one task of a job array: `ioasid merge` puts the parts together", "ioasid sweep run.iot --grid iotlb=64x4,128x8 --shard 1/2 --journal part.1"],
 	["work for `ioasid worker` processes, on any machine", "ioasid sweep run.iot --grid iotlb=64x4,128x8 --redis redis://localhost:6379"],

@@ -24,6 +24,12 @@ describe("the recorder's own architecture", () => {
 		}
 	});
 
+	test("an IOTLB of SMMUv3 answers as QEMU's did wherever there is a map", async () => {
+		const trace = await importTrace([fixture("smmuv3_mixed_cut.qemu.log.gz"), fixture("smmuv3_mixed_cut.guest_ftrace.txt.gz")]);
+		const { recorded } = await replayTrace(trace, { architecture: "recorded", iotlb: { sets: 1, ways: 256, replacement: "lru" } });
+		expect(recorded).toMatchObject({ agree: 301, disagree: 74 });
+	});
+
 	test("VT-d faults have the recorded reasons on VT-d alone", async () => {
 		const trace = await importTrace([fixture("vtd_faults_edu.guest_ftrace.txt.gz"), fixture("vtd_faults_edu.qemu.log.gz")]);
 		for (const architecture of REPLAY_ARCHITECTURES) {

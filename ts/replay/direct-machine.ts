@@ -63,7 +63,7 @@ export function setUpDirect(trace: TraceHead, name: ReplayFormatName, nested: Di
 		const domain = domains[i];
 		let table = tables.get(domain);
 		if (table === undefined) {
-			table = engine.createTable({ format: kind.table, levels: Math.min(kind.levels[1], Math.max(kind.levels[0], levels ?? 4)) });
+			table = engine.createTable({ format: kind.table, levels: Math.min(kind.levels[1], Math.max(kind.levels[0], levels ?? 4)), ...(kind.leaves === undefined ? {} : { leaves: kind.leaves }) });
 			tables.set(domain, table);
 		}
 		iommu.setRoute(rid, second === null ? { type: kind.route, domain, table } : { type: "nested", domain, first: table, second });

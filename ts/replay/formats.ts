@@ -9,6 +9,8 @@ export interface ReplayFormat {
 	route: "first-stage" | "second-stage";
 	/** fewest and most levels; the recorded number is kept where it lies between, else the nearest is taken */
 	levels: readonly [number, number];
+	/** lg2 bytes of the leaves that kernels make: Linux sets neither Arm's contiguous bit nor RISC-V's N */
+	leaves?: readonly number[];
 	/** registers that differ from a new unit's */
 	registers?: Record<string, bigint>;
 	/**
@@ -21,15 +23,17 @@ export interface ReplayFormat {
 /** RTADDR_REG.TTM 01b: scalable mode (VT-d 11.4.5) */
 const SCALABLE = { RTADDR: 1n << 10n };
 
-const riscvFirst = (levels: number) => ({ architecture: "riscv", table: "riscv-sv", route: "first-stage", levels: [levels, levels], tags: "process" }) as const;
-const riscvSecond = (levels: number) => ({ architecture: "riscv", table: "riscv-sv-x4", route: "second-stage", levels: [levels, levels], tags: "domain" }) as const;
+const WHOLE_BLOCKS = [12, 21, 30, 39] as const;
+
+const riscvFirst = (levels: number) => ({ architecture: "riscv", table: "riscv-sv", route: "first-stage", levels: [levels, levels], tags: "process", leaves: WHOLE_BLOCKS }) as const;
+const riscvSecond = (levels: number) => ({ architecture: "riscv", table: "riscv-sv-x4", route: "second-stage", levels: [levels, levels], tags: "domain", leaves: WHOLE_BLOCKS }) as const;
 
 export const REPLAY_FORMATS = {
 	"vtd-second": { architecture: "vtd", table: "vtd-second", route: "second-stage", levels: [3, 5], tags: "domain" },
 	"vtd-first": { architecture: "vtd", table: "vtd-first", route: "first-stage", levels: [4, 5], registers: SCALABLE, tags: "pasid" },
 	"amd-v1": { architecture: "amdvi", table: "amd-v1", route: "second-stage", levels: [3, 6], tags: "domain" },
-	"smmuv3-stage1": { architecture: "smmuv3", table: "vmsav8-first-4k", route: "first-stage", levels: [3, 4], tags: "pasid" },
-	"smmuv3-stage2": { architecture: "smmuv3", table: "vmsav8-second-4k", route: "second-stage", levels: [3, 4], tags: "domain" },
+	"smmuv3-stage1": { architecture: "smmuv3", table: "vmsav8-first-4k", route: "first-stage", levels: [3, 4], tags: "pasid", leaves: WHOLE_BLOCKS },
+	"smmuv3-stage2": { architecture: "smmuv3", table: "vmsav8-second-4k", route: "second-stage", levels: [3, 4], tags: "domain", leaves: WHOLE_BLOCKS },
 	"riscv-sv39": riscvFirst(3),
 	"riscv-sv48": riscvFirst(4),
 	"riscv-sv57": riscvFirst(5),

@@ -41,12 +41,16 @@ const empty = engine.framesUsed;
 phase("devices", DEVICES, () => {
 	for (let rid = 0; rid < DEVICES; rid++) all.push(machine.addDevice({ segment: 0, rid, driver: drivers["vfio-pci"] }));
 });
-phase("bind", DEVICES, () => all.forEach((device, i) => fd.bind(device, BigInt(i))));
+phase("bind", DEVICES, () => {
+	for (const [i, device] of all.entries()) fd.bind(device, BigInt(i));
+});
 const routed = engine.framesUsed;
 phase("alloc", IOASIDS, () => {
 	for (let i = 0; i < IOASIDS; i++) numbers.push(fd.alloc(owner));
 });
-phase("attach", DEVICES, () => all.forEach((device, i) => fd.attach(device, numbers[i % USED])));
+phase("attach", DEVICES, () => {
+	for (const [i, device] of all.entries()) fd.attach(device, numbers[i % USED]);
+});
 const attached = engine.framesUsed;
 phase("map 16 areas in each used IOASID", 16 * USED, () => {
 	for (let i = 0; i < 16 * USED; i++) fd.map(owner, numbers[i % USED], { iova: BigInt(i) << 12n, vaddr: BASE + (BigInt(i) << 12n), size: 0x1000n });
@@ -59,9 +63,7 @@ phase("map 256 MiB of 4 KiB pages, one area", 65536, () => fd.map(owner, numbers
 const filled = engine.framesUsed;
 phase("dma, one for each device", DEVICES, () => {
 	let reached = 0;
-	all.forEach((device, i) => {
-		if (machine.dma(device, null, BigInt(i % USED) << 12n).kind === "memory") reached++;
-	});
+	for (const [i, device] of all.entries()) if (machine.dma(device, null, BigInt(i % USED) << 12n).kind === "memory") reached++;
 	if (reached !== DEVICES) throw new Error(`${reached} of ${DEVICES} DMAs got through`);
 });
 phase("detach", DEVICES / 2, () => {

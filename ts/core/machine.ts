@@ -251,7 +251,7 @@ export class Machine {
 			this.refuseUnviable(group, "bind");
 			takeGroup(group, context);
 		}
-		context.devices.set(device, { cookie });
+		context.addDevice(device, cookie);
 		if (bound === undefined) this.bindings.set(device, new Set([context]));
 		else bound.add(context);
 	}
@@ -261,7 +261,7 @@ export class Machine {
 		const files = [...this.boundTo(device)];
 		this.routes.detachAll(device);
 		this.pageRequests.abandon((event) => event.device === device);
-		for (const context of files) context.devices.delete(device);
+		for (const context of files) context.removeDevice(device);
 		this.bindings.delete(device);
 		if (files.length > 0) this.driverOf(device, "unbind").unbind?.(device, this.routes);
 		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);

@@ -81,7 +81,7 @@ export class VtdIommu extends EngineIommu {
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
 		this.dropPages(table.id, iova, size);
 		// nested answers went through it at addresses that are not known here
-		for (const [, { untagged, pasids }] of this.allStates) {
+		for (const [, { untagged, pasids }] of this.nestedStates) {
 			for (const target of [untagged, ...pasids.values()]) {
 				if (target?.kind !== "user" || target.parent !== table) continue;
 				this.dropUser(target.user);

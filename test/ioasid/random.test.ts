@@ -479,7 +479,7 @@ class Walk {
 		expect(result.kind, where).toBe("memory");
 		if (result.kind !== "memory") return;
 		const owned = this.machine.ownerOf(result.physical);
-		expect(owned?.backing.owner === allowed.process && owned.address === allowed.address, `${where}: 0x${owned?.address.toString(16)} instead of 0x${allowed.address.toString(16)}`).toBe(true);
+		expect(owned?.run.owner === allowed.process && owned.address === allowed.address, `${where}: 0x${owned?.address.toString(16)} instead of 0x${allowed.address.toString(16)}`).toBe(true);
 	}
 
 	private probe(name: string, vpasid: number | null, address: bigint, write: boolean): void {

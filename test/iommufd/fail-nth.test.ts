@@ -153,3 +153,23 @@ describe("each allocation fails in turn", () => {
 		expect([world.machine.framesPinned, world.machine.framesUsed, world.file.objects.describe(), world.selftest.iommu.tableCount]).toEqual([0, 0, [], 0]);
 	});
 });
+
+describe("a caller whose struct cannot be written", () => {
+	/** commands that give nothing back, and the kernel's replace, which stands */
+	const silent = ["replace_to_another_space", "pasid_attach", "access_replace_ioas", "trigger_iopf", "add_reserved"];
+	it.each(Object.keys(CASES).filter((name) => !silent.includes(name)))("gets EFAULT and nothing of %s", (name) => {
+		const world = new World(true);
+		const act = CASES[name](world);
+		const before = world.dump();
+		const call = world.file.call.bind(world.file);
+		world.file.call = (command, given) =>
+			call(command, {
+				...given,
+				respond() {
+					throw new Errno("EFAULT", "no struct");
+				},
+			});
+		expect(act).toThrow("EFAULT");
+		expect(world.dump()).toEqual(before);
+	});
+});

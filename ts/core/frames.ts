@@ -84,10 +84,14 @@ export class FramePool {
 	plan(userAddress: bigint, size: bigint): bigint | undefined {
 		let alignment = PAGE;
 		while (alignment < size && alignment < 1n << 30n && userAddress % (2n * alignment) === 0n) alignment *= 2n;
-		const address = (this.next + alignment - 1n) & ~(alignment - 1n);
-		if (address + size - 1n > this.last) return undefined;
-		this.next = address + size;
-		return address;
+		const aligned = (address: bigint) => (address + alignment - 1n) & ~(alignment - 1n);
+		const fresh = aligned(this.next);
+		if (fresh + size - 1n <= this.last) {
+			this.next = fresh + size;
+			return fresh;
+		}
+		const again = this.free.find(({ first, last }) => aligned(first) + size - 1n <= last);
+		return again === undefined ? undefined : aligned(again.first);
 	}
 
 	/** Take zeroed frames, held once, at the wished place when it is free. Undefined when RAM is used up: nothing is taken. @throws CoreError NoSpace when it is to fail */

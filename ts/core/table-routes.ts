@@ -1,6 +1,7 @@
 import type { Attached } from "./address-space.ts";
 import type { Device } from "./device.ts";
 import { CoreError } from "./errors.ts";
+import type { FaultAnswer, PageFault } from "./fault-queue.ts";
 import type { Group } from "./group.ts";
 import type { HardwareTable } from "./io-table.ts";
 import { userCallsOf } from "./iommu-user.ts";
@@ -17,6 +18,8 @@ interface Route {
 /** Devices that are led to tables as objects. A group has one table for each PASID, and one for requests without. */
 export class TableRoutes {
 	private readonly groups = new WeakMap<Group<Device>, Map<number | null, Route>>();
+	/** pages of groups whose last one has not come, by device */
+	private readonly partial = new WeakMap<Device, Array<{ group: number; pasid: number | null; fault: PageFault }>>();
 
 	private routesOf(group: Group<Device>): Map<number | null, Route> {
 		let routes = this.groups.get(group);
@@ -39,6 +42,35 @@ export class TableRoutes {
 	/** PASIDs under which a device is attached, null for none. */
 	attachmentsOf(device: Device): Array<number | null> {
 		return [...this.routesOf(device.group)].filter(([, route]) => route.members.has(device)).map(([pasid]) => pasid);
+	}
+
+	/**
+	 * A device asks for a page. With the last page of its group the group goes to the queue of the table that the device uses;
+	 * without a queue it is refused at once. `respond` tells the device.
+	 * @throws CoreError NoSpace: the group is refused
+	 */
+	requestPage(device: Device, pasid: number | null, group: number, fault: PageFault, respond: (answer: FaultAnswer) => void): void {
+		const waiting = this.partial.get(device) ?? [];
+		if (!fault.last) {
+			this.partial.set(device, [...waiting, { group, pasid, fault }]);
+			return;
+		}
+		const mine = (one: { group: number; pasid: number | null }) => one.group === group && one.pasid === pasid;
+		this.partial.set(
+			device,
+			waiting.filter((one) => !mine(one)),
+		);
+		const queue = this.tableOf(device, pasid)?.faultQueue;
+		if (!queue) {
+			respond("invalid");
+			return;
+		}
+		try {
+			queue.report({ device, pasid, group, faults: [...waiting.filter(mine).map((one) => one.fault), fault], respond });
+		} catch (error) {
+			respond("invalid");
+			throw error;
+		}
 	}
 
 	/** A table under requests without PASID and tables under PASIDs have to be made for that. @throws CoreError Invalid */

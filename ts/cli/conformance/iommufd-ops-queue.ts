@@ -46,7 +46,7 @@ export function queueSteps(steps: Steps): Part {
 			const wants = perm ?? { read: true, write: false, exec: false, priv: false };
 			const bits = (wants.read ? PGFAULT_PERM.read : 0) | (wants.write ? PGFAULT_PERM.write : 0) | (wants.exec ? PGFAULT_PERM.exec : 0) | (wants.priv ? PGFAULT_PERM.priv : 0);
 			if (last) steps.test(context, "trigger_iopf", { u: { trigger_iopf: { dev_id: dev, pasid: pasid ?? 0, grpid, perm: bits, addr } } });
-			else run(() => world.selftest.requestPage(deviceOf(context, dev), pasid ?? null, grpid, { permissions: bits, address: addr, last }));
+			else run(() => world.selftest.requestPage(world.host.routes, deviceOf(context, dev), pasid ?? null, grpid, { permissions: bits, address: addr, last }));
 		},
 		fault_read({ queue, max = 1, bytes }, context) {
 			const process = processOf(context);

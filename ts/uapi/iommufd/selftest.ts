@@ -1,5 +1,5 @@
 /** The test command (0xa0) of the kernel's selftest, and the devices that it makes. */
-import { type Device, SharedBuffer, type FaultAnswer, type Group, HardwareTable, IoAccess, type IoPin, type Machine, type PageFault, PAGE, type ProcessMemory } from "../../core/index.ts";
+import { type Device, SharedBuffer, type FaultAnswer, type Group, IoAccess, type IoPin, type Machine, type PageFault, PAGE, type ProcessMemory, type TableRoutes } from "../../core/index.ts";
 import { vfioPci } from "../../driver/vfio-pci.ts";
 import { ACCESS_FLAGS, CREATE_ACCESS_FLAGS, MOCK, MOCK_FLAGS, TEST_OP, veventSelftest } from "../abi/iommufd-test.ts";
 import { type Caller, type FileOps, OpenFile } from "../descriptors.ts";
@@ -104,8 +104,6 @@ export class Selftest implements TestCommand {
 	readonly iommu: MockIommu;
 	private readonly groups = new Map<string, Group<Device>>();
 	private readonly answers = new Map<Device, Map<number, FaultAnswer | "pending">>();
-	/** pages of a group that are not the last, by device */
-	private readonly partial = new Map<Device, Array<{ group: number; pasid: number | null; fault: PageFault }>>();
 	private readonly rids = new Set<number>();
 	/** bytes that pages are handled in at a time; nothing here depends on it */
 	batchBytes: number = MOCK.memoryLimit;
@@ -140,7 +138,6 @@ export class Selftest implements TestCommand {
 		this.iommu.removeDevice(device.rid);
 		this.rids.delete(device.rid);
 		this.answers.delete(device);
-		this.partial.delete(device);
 	}
 
 	/** A device that is bound and attached, as one object. @throws Errno, CoreError; nothing stays */
@@ -172,24 +169,11 @@ export class Selftest implements TestCommand {
 	}
 
 	/** A device asks for a page; without a queue behind its table it is refused at once. @throws CoreError NoSpace */
-	requestPage(device: Device, pasid: number | null, group: number, fault: PageFault): void {
-		const others = this.partial.get(device) ?? [];
-		if (!fault.last) {
-			this.partial.set(device, [...others, { group, pasid, fault }]);
-			return;
-		}
-		const mine = (one: { group: number; pasid: number | null }) => one.group === group && one.pasid === pasid;
-		const faults = [...others.filter(mine).map((one) => one.fault), fault];
-		this.partial.set(device, others.filter((one) => !mine(one)));
+	requestPage(routes: TableRoutes, device: Device, pasid: number | null, group: number, fault: PageFault): void {
 		const answers = this.answers.get(device) ?? new Map<number, FaultAnswer | "pending">();
 		this.answers.set(device, answers);
-		answers.set(group, "pending");
-		const route = pasid === null ? device.requester.untagged : device.requester.pasids.get(pasid);
-		const table = route?.top?.space;
-		const queue = table instanceof HardwareTable ? table.faultQueue : null;
-		const respond = (answer: FaultAnswer) => void answers.set(group, answer);
-		if (queue === null) respond("invalid");
-		else queue.report({ device, pasid, group, faults, respond });
+		if (fault.last) answers.set(group, "pending");
+		routes.requestPage(device, pasid, group, fault, (answer) => void answers.set(group, answer));
 	}
 
 	// ---- the command
@@ -306,7 +290,7 @@ export class Selftest implements TestCommand {
 		trigger_iopf: (door, { values }) => {
 			const { dev_id, pasid, grpid, perm, addr } = values.u.trigger_iopf;
 			const { device } = door.objects.get(dev_id, DeviceEntity);
-			this.requestPage(device, pasid === 0 ? null : pasid, grpid, { permissions: perm, address: addr, last: true });
+			this.requestPage(door.host.routes, device, pasid === 0 ? null : pasid, grpid, { permissions: perm, address: addr, last: true });
 		},
 		check_dev_cache: (door, { values }) => {
 			const { id, cache } = values.u.check_dev_cache;

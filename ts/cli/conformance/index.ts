@@ -4,11 +4,12 @@ import { basename } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { Explained, FileShape } from "./contract.ts";
 import { ioasidScenarios } from "./ioasid/index.ts";
+import { iommufd } from "./iommufd-doors.ts";
 import { vectors } from "./vectors.ts";
 import { riscvModel } from "./vectors-riscv-model.ts";
 
 /** Every shape of file that the runner takes: one line each. */
-const SHAPES: FileShape[] = [riscvModel, vectors, ioasidScenarios];
+const SHAPES: FileShape[] = [riscvModel, vectors, ioasidScenarios, iommufd];
 
 export interface ConformanceOptions {
 	/** failures that are told in full, over all files; default 20 */

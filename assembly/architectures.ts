@@ -1,4 +1,5 @@
 // Units by architecture: one line for each architecture in each function.
+import { batchWith } from "./batch";
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
 import { Smmuv3 } from "./device/smmuv3";
 import { setSmmuRoute } from "./device/smmuv3-set";
@@ -18,6 +19,16 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
   if (arch == ARCH_SMMUV3) return translateWith<Smmuv3>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_RISCV) return translateWith<Riscv>(m, unit, rid, pasid, address, access, result);
   return STATUS_FAULT;
+}
+
+/** Translate `count` requests of the batch columns; returns how many were not translated. */
+export function translateBatch(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
+  const arch = priv(unit).arch;
+  if (arch == ARCH_VTD) return batchWith<Vtd>(m, unit, columns, capacity, count);
+  if (arch == ARCH_AMDVI) return batchWith<Amdvi>(m, unit, columns, capacity, count);
+  if (arch == ARCH_SMMUV3) return batchWith<Smmuv3>(m, unit, columns, capacity, count);
+  if (arch == ARCH_RISCV) return batchWith<Riscv>(m, unit, columns, capacity, count);
+  return count;
 }
 
 /** `pasid`: NO_PASID for the requester's own route. Tables of the first and second stage, or 0. */

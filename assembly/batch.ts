@@ -1,14 +1,6 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
-import { Amdvi } from "./device/amdvi";
-import { Smmuv3 } from "./device/smmuv3";
-import { Riscv } from "./device/riscv";
-import { Vtd } from "./device/vtd";
 import { DeviceTables } from "./device/contract";
 import {
-  ARCH_AMDVI,
-  ARCH_SMMUV3,
-  ARCH_RISCV,
-  ARCH_VTD,
   RESULT_FAULT,
   RESULT_HIT,
   RESULT_PA,
@@ -19,9 +11,9 @@ import {
 } from "./layout";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
-import { priv } from "./unit";
 
-function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
+/** Translate `count` requests; returns how many were not translated. */
+export function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
   const iovas = columns;
   const outputs = iovas + (<usize>capacity << 3);
   const rids = outputs + (<usize>capacity << 3);
@@ -45,14 +37,4 @@ function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usiz
     store<u32>(words + at4, word);
   }
   return faults;
-}
-
-/** Translate `count` requests; returns how many were not translated. */
-export function translateBatch(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
-  const arch = priv(unit).arch;
-  if (arch == ARCH_VTD) return batchWith<Vtd>(m, unit, columns, capacity, count);
-  if (arch == ARCH_AMDVI) return batchWith<Amdvi>(m, unit, columns, capacity, count);
-  if (arch == ARCH_SMMUV3) return batchWith<Smmuv3>(m, unit, columns, capacity, count);
-  if (arch == ARCH_RISCV) return batchWith<Riscv>(m, unit, columns, capacity, count);
-  return count;
 }

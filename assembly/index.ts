@@ -1,7 +1,6 @@
 // Exports only. `context` is the engine's record, `unit` a unit's, `table` a page table's: linear-memory addresses
 // that ts/engine plans. 64-bit values cross as two words, so that no BigInt is made.
 import * as architectures from "./architectures";
-import { translateBatch } from "./batch";
 import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
 import { takeFault } from "./fault";
@@ -206,7 +205,7 @@ export function classify(context: usize, geometry: usize, level: u32, low: u32, 
 }
 
 export function batch(context: usize, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
-  return translateBatch(engine(context), unit, columns, capacity, count);
+  return architectures.translateBatch(engine(context), unit, columns, capacity, count);
 }
 
 export function run(

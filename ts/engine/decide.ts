@@ -103,13 +103,21 @@ function decideRight(steps: RawStep[], last: RawStep, outcome: number): void {
 	else last.step.decided = true;
 }
 
+/** Fields whose 0 makes all others mean nothing. */
+const VALID = ["P", "V", "TV"];
+
 function decideStructure(source: TraceSource, { step, structure }: RawStep, wanted: readonly string[]): void {
 	const fields = structure?.fields ?? [];
-	const wrong = fields.filter((field) => isReserved(field, source.register) && fieldValue(field, step.value) !== 0n);
-	const named = fields.filter((field) => wanted.includes(field.name));
-	// a V or P that is set decided nothing
-	const taken = wanted.length > 0 ? named.filter((field) => !(["P", "V", "TV"].includes(field.name) && fieldValue(field, step.value) !== 0n)) : wrong.length > 0 ? wrong : fields.filter((field) => field.shift !== undefined);
-	mark(step, new Set(taken), fields);
+	const refuses = (field: Field) => {
+		if (wanted.includes(`${field.name}=1`)) return fieldValue(field, step.value) === 1n;
+		return wanted.includes(field.name) && (field.high !== field.low || fieldValue(field, step.value) === 0n);
+	};
+	const named = fields.filter(refuses);
+	const invalid = named.filter((field) => VALID.includes(field.name));
+	const reserved = fields.filter((field) => isReserved(field, source.register) && fieldValue(field, step.value) !== 0n);
+	const addresses = fields.filter((field) => field.shift !== undefined);
+	const [first] = [invalid, named, wanted.length > 0 ? [] : reserved, wanted.length > 0 ? fields.filter((field) => wanted.includes(field.name)) : addresses].filter((one) => one.length > 0);
+	mark(step, new Set(first ?? []), fields);
 }
 
 /** How a walk ended that the answer does not tell of: one for the device tables. */

@@ -67,7 +67,10 @@ export interface Place {
 	register(name: string): bigint;
 }
 
-/** One fault code. `fields` are those of the structure read last that decide it, when it is a device table's. */
+/**
+ * One fault code. `fields` are those of the structure read last that decide it, when it is a device table's: one bit with
+ * its 0 (`NAME=1`: with its 1), more bits with whatever they hold. None: reserved bits, or addresses that are too wide.
+ */
 export interface FaultName {
 	name: string;
 	means: string;

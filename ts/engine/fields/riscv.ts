@@ -129,7 +129,7 @@ const faults = faultTable("RISC-V IOMMU 4.2", [
 	[260, "transaction type disallowed", "the device_id, process_id or privilege is not one that the context takes", "PDTV", "ENS"],
 	[261, "MSI PTE load access fault", "an MSI page-table entry cannot be read"],
 	[262, "MSI PTE not valid", "V of the MSI page-table entry is 0", "V"],
-	[263, "MSI PTE misconfigured", "reserved bits or mode of the MSI page-table entry", "M", "C"],
+	[263, "MSI PTE misconfigured", "reserved bits or mode of the MSI page-table entry", "M", "C=1"],
 	[264, "MRIF access fault", "the memory-resident interrupt file cannot be reached"],
 	[265, "PDT entry load access fault", "a PDT entry cannot be read"],
 	[266, "PDT entry not valid", "V of a PDT entry is 0", "V"],

@@ -169,7 +169,7 @@ const faults = faultTable("IHI 0070 7.3", [
 	[9, "F_CD_FETCH", "the CD cannot be read"],
 	[10, "C_BAD_CD", "the CD is invalid", "V", "AA64", "T0SZ"],
 	[11, "F_WALK_EABT", "a page-table entry cannot be read or updated"],
-	[0x10, "F_TRANSLATION", "no descriptor translates the address", "EPD0", "EPD1"],
+	[0x10, "F_TRANSLATION", "no descriptor translates the address", "EPD0=1", "EPD1=1", "E0PD0=1", "E0PD1=1"],
 	[0x11, "F_ADDR_SIZE", "an address is wider than the output size", "IPS", "S2PS"],
 	[0x12, "F_ACCESS", "the access flag is 0 and hardware may not set it"],
 	[0x13, "F_PERMISSION", "the descriptor does not allow the access"],

@@ -1,11 +1,13 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
 import { Amdvi } from "./device/amdvi";
+import { Papr } from "./device/papr";
 import { Smmuv3 } from "./device/smmuv3";
 import { Riscv } from "./device/riscv";
 import { Vtd } from "./device/vtd";
 import { DeviceTables } from "./device/contract";
 import {
   ARCH_AMDVI,
+  ARCH_PAPR,
   ARCH_SMMUV3,
   ARCH_RISCV,
   ARCH_VTD,
@@ -54,5 +56,6 @@ export function translateBatch(m: Engine, unit: usize, columns: usize, capacity:
   if (arch == ARCH_AMDVI) return batchWith<Amdvi>(m, unit, columns, capacity, count);
   if (arch == ARCH_SMMUV3) return batchWith<Smmuv3>(m, unit, columns, capacity, count);
   if (arch == ARCH_RISCV) return batchWith<Riscv>(m, unit, columns, capacity, count);
+  if (arch == ARCH_PAPR) return batchWith<Papr>(m, unit, columns, capacity, count);
   return count;
 }

@@ -25,6 +25,7 @@ export type {
 	Target,
 	UserPasidTable,
 	UserTable,
+	Window,
 } from "./iommu-driver.ts";
 export { type DeviceConfig, Machine, type RamConfig } from "./machine.ts";
 export { IdentitySpace, SvaSpace } from "./mirror-space.ts";
@@ -33,6 +34,6 @@ export { type Account, type PageOwner, PageSource } from "./page-source.ts";
 export { DEFAULT_POLICY, type Policy, V1_POLICY } from "./policy.ts";
 export { Process, type UnmapListener } from "./process.ts";
 export { Routes } from "./routes.ts";
-export { type KernelSpaceOptions, type Loan, type LoanReport, Space, type Window } from "./space.ts";
+export { type KernelSpaceOptions, type Loan, type LoanReport, Space } from "./space.ts";
 export { PasidTableSpace, type UserAccess, type UserLeaf, UserSpace, type UserTableReader } from "./user-space.ts";
 export { type EnqcmdResult, needsWbinvd, VirtualMachine } from "./vm.ts";

@@ -5,6 +5,7 @@
 //
 // Bits 12..8 zero: the entry is not valid.
 import { Geometry } from "../format/contract";
+import { SELECT_BIT } from "../format/tce";
 import { FORMAT_TCE } from "../layout";
 
 export const HALF_NONE: u32 = 0;
@@ -12,9 +13,6 @@ export const HALF_TABLE: u32 = 1;
 /** untranslated: from `root` up to, not with, `extra` */
 export const HALF_REAL: u32 = 2;
 
-/** Bits of a DMA address below the one that chooses the half. */
-export const HALF_BITS: u32 = 59;
-const REAL_BITS: u32 = 50;
 const OUTPUT_BITS: u32 = 60;
 /** lg2 bytes of pages: 4K, 64K, 2M, 16M, 256M, 1G */
 const PAGES: u64 = (1 << 12) | (1 << 16) | (1 << 21) | (1 << 24) | (1 << 28) | (1 << 30);
@@ -34,13 +32,13 @@ export function decodeTve(tve: u64, g: Geometry): u32 {
   const lg2 = page + 11;
   const width = size + 8;
   // the first table's entries lie within the half
-  if (top > 4 || !(PAGES >> lg2 & 1) || lg2 + width * top >= HALF_BITS) return HALF_NONE;
+  if (top > 4 || !(PAGES >> lg2 & 1) || lg2 + width * top >= SELECT_BIT) return HALF_NONE;
   g.root = tve >> 16 << 12;
   g.format = FORMAT_TCE;
   g.granule = lg2;
   g.leaves = <u64>1 << lg2;
   g.top = top;
-  g.inputBits = min(lg2 + width * (top + 1), HALF_BITS);
+  g.inputBits = min(lg2 + width * (top + 1), SELECT_BIT);
   g.outputBits = OUTPUT_BITS;
   g.extra = width;
   return HALF_TABLE;

@@ -38,13 +38,14 @@ import {
   ROUTE_BYPASS,
   ROUTE_BYTES,
   ROUTE_SECOND,
+  STAGE_SECOND,
   STATUS_INTERRUPT,
   STATUS_TRANSLATED,
   TCE_CHANGES,
 } from "../layout";
 import { allocate, framePointer, NO_FRAME } from "../memory/frames";
 import { Engine, engine, entryPointer, storePhysical } from "../memory/physical";
-import { cacheAt, cachePointer, forgetLast, priv, register, setRegister, Walk } from "../unit";
+import { cacheAt, cachePointer, forgetLast, priv, register, setRegister, Walk, walkOf } from "../unit";
 import { DECODED, DETOUR_BYPASS, DeviceTables, tablePointer } from "./contract";
 import { decodeTve, encodeTve, HALF_REAL, HALF_TABLE, realTve } from "./papr-tve";
 import { Route, secondStage, spareStage } from "./route";
@@ -86,6 +87,18 @@ export function halfStage(route: Route, address: u64): Geometry {
 @inline
 function tableWord(pointer: usize): u64 {
   return bswap<u64>(load<u64>(pointer));
+}
+
+/** No TCE decided. */
+function outOfWindow(unit: usize, address: u64): u32 {
+  const walk = walkOf(unit, 0);
+  walk.outcome = OUTCOME_ADDRESS_SIZE;
+  walk.stage = STAGE_SECOND;
+  walk.level = 0;
+  walk.entry = 0;
+  walk.entryAddress = 0;
+  walk.address = address;
+  return NO_WINDOW;
 }
 
 @unmanaged @final
@@ -143,7 +156,7 @@ export class Papr extends DeviceTables {
   @inline bypassAddress(unit: usize, address: u64): u64 { return address & ~SELECT; }
   // what a real-mode half did not pass is out of its range
   @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 {
-    return halfOf(route, address) == HALF_TABLE ? DECODED : NO_WINDOW;
+    return halfOf(route, address) == HALF_TABLE ? DECODED : outOfWindow(unit, address);
   }
 
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 {

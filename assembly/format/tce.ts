@@ -18,12 +18,17 @@ const ADDRESS: u64 = 0xffff_ffff_ffff_f000;
 const CHANGED: u64 = 1 << 8;
 
 /** Bit of a DMA address that chooses between two tables. */
-export const SELECT: u64 = 1 << 59;
+export const SELECT_BIT: u32 = 59;
+export const SELECT: u64 = <u64>1 << SELECT_BIT;
 
 @unmanaged @final
 export class Tce extends PtFormat {
   @inline spanLg2(g: Geometry, level: u32): u32 { return g.granule + <u32>g.extra * level; }
-  @inline indexBits(g: Geometry, level: u32): u32 { return <u32>g.extra; }
+  // the first level's index ends below the bit that chose the table
+  @inline indexBits(g: Geometry, level: u32): u32 {
+    const width = <u32>g.extra;
+    return level == g.top ? min(width, SELECT_BIT - this.spanLg2(g, level)) : width;
+  }
   @inline tableLg2(g: Geometry, level: u32): u32 { return <u32>g.extra + 3; }
   @inline outside(g: Geometry, address: u64): u32 {
     return (address & ~SELECT) >> g.inputBits != 0 ? OUTCOME_ADDRESS_SIZE : OUTCOME_TRANSLATED;
@@ -37,6 +42,7 @@ export class Tce extends PtFormat {
     return level == 0 ? ENTRY_LEAF : ENTRY_TABLE;
   }
   @inline tableAddress(g: Geometry, level: u32, entry: u64): u64 { return entry & ADDRESS; }
+  @inline itemLg2(g: Geometry, level: u32, entry: u64): u32 { return g.granule; }
   @inline itemAddress(g: Geometry, level: u32, entry: u64, lg2: u32): u64 {
     return entry & ADDRESS & ~((<u64>1 << lg2) - 1);
   }

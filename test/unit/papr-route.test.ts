@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Context, CoreError, type Device, DEFAULT_POLICY, type IommuDriver, Machine, PageSource, type Process, type Space } from "../../ts/core/index.ts";
 import { drivers } from "../../ts/driver/index.ts";
 import { Engine } from "../../ts/engine/index.ts";
-import { createUnits, driversOf } from "../../ts/iommu/index.ts";
+import { BounceIommu, createUnits, driversOf, userFormats } from "../../ts/iommu/index.ts";
 import { Random } from "../model/random.ts";
 
 // 16 MiB aligned: process memory starts there
@@ -335,7 +335,16 @@ describe("the bridge", () => {
 });
 
 /** Windows, maps and attachments at random; a DMA reaches exactly what some window's map says. */
-it("random windows on several RIDs reach the bytes that a plain list of maps allows", () => {
+it.each(["the engine's bridge", "a driver made of software"])("random windows on several RIDs of %s reach the bytes that a plain list of maps allows", (unit) => {
+	if (unit.startsWith("a driver")) {
+		const memory = { reader: userFormats, read64: (physical: bigint) => engine.memory.read64(physical) };
+		units = [new BounceIommu("swiotlb", units[0].capabilities, memory)];
+		machine = new Machine(engine, units, RAM);
+		process = machine.createProcess("main");
+		process.map(VA, 0x2000_0000n);
+		source = new PageSource(process, VA, 0x2000_0000n);
+		device = add(8);
+	}
 	const random = new Random(2026);
 	const spaces: Array<{ space: Space; maps: Array<{ iova: bigint; size: bigint; offset: bigint; write: boolean }> }> = [];
 	const devices = [device, add(0x10)];

@@ -43,6 +43,6 @@ describe("PAPR bridges", () => {
 		const more = [...own].filter(([id]) => !other.has(id));
 		for (const [id, got] of more) expect(got, id).toMatch(/PASID/);
 		const count = onUnits("ppc").scenarios.length;
-		expect((count - own.size) / count).toBeGreaterThan(0.5);
+		expect((count - own.size) / count).toBeGreaterThan(0.4);
 	});
 });

@@ -83,7 +83,7 @@ export function halfStage(route: Route, address: u64): Geometry {
   return address & SELECT ? spareStage(route) : secondStage(route);
 }
 
-/** A big-endian doubleword of the unit's tables; 0 in the pointer: unreadable. */
+/** A big-endian doubleword of the unit's tables. */
 @inline
 function tableWord(pointer: usize): u64 {
   return bswap<u64>(load<u64>(pointer));

@@ -276,6 +276,23 @@ export const HIT_IOTLB = 1;
 export const HIT_DEVICE_TLB = 2;
 export const HIT_BYPASS = 3; // no translation asked for by the device tables
 
+// ---- the trace of one translation: records of TRACE_BYTES (assembly/trace.ts)
+export const TRACE_ADDRESS = 0; // u64 physical address; of TRACE_WALK the input
+export const TRACE_VALUE = TRACE_ADDRESS + 8; // u64 the entry in its own byte order undone; of TRACE_WALK the root
+export const TRACE_WHAT = TRACE_VALUE + 8; // u32
+export const TRACE_STAGE = TRACE_WHAT + 4; // u32 STAGE_*
+export const TRACE_LEVEL = TRACE_STAGE + 4; // u32
+export const TRACE_SIZE = TRACE_LEVEL + 4; // u32 bytes of the reference
+export const TRACE_GEOMETRY = TRACE_SIZE + 4; // u32 pointer to the walk's geometry
+export const TRACE_DETAIL = TRACE_GEOMETRY + 4; // u32 7:0 ENTRY_* or CACHE_*, 15:8 MEMORY_* of a refused reference
+export const TRACE_BYTES = TRACE_DETAIL + 4;
+export const TRACE_RECORDS = 256; // more than the bound on references (walk.ts) with device tables, updates and notes
+export const TRACE_READ = 1;
+export const TRACE_WRITE = 2; // an A or D update
+export const TRACE_CACHED = 3; // a cache (CACHE_*) answered
+export const TRACE_WALK = 4; // a page-table walk starts
+export const TRACE_PHASE = 5; // what follows decodes a device entry (CACHE_CONTEXT), a PASID entry (CACHE_PASID), or walks the route (CACHE_IOTLB)
+
 // ---- how a page-table walk ends, in words that all formats share
 export const OUTCOME_TRANSLATED = 0;
 export const OUTCOME_NOT_PRESENT = 1;
@@ -315,7 +332,8 @@ export const TABLE_LEAVES = TABLE_MAPPED + 8; // u64 mask of lg2 leaf sizes in u
 export const TABLE_FRAMES = TABLE_LEAVES + 8; // u32 4 KiB frames held
 export const TABLE_REPLACED = TABLE_FRAMES + 4; // u32 items removed by MAP_REPLACE
 export const TABLE_DONE = TABLE_REPLACED + 4; // u64 bytes of the last edit
-export const TABLE_BYTES = TABLE_DONE + 16;
+export const TABLE_KEEP = TABLE_DONE + 8; // u32: tables that become empty stay where they are, as Linux keeps them
+export const TABLE_BYTES = TABLE_KEEP + 8;
 
 // ---- geometry of a page table: how a walk of it starts
 export const GEOMETRY_ROOT = 0; // u64
@@ -338,10 +356,11 @@ export const WORD_HIT_SHIFT = 16;
 export const WORD_SIZE_SHIFT = 20;
 
 // ---- events of a recorded run: columns, one after another, each `capacity` long
-// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32 | kind u8, flags u8, verdict u8, answer u8, code u16
+// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32, cost f32 | kind u8, flags u8, verdict u8, answer u8, code u16,
+// leaf u8, rights u8
 export const EVENTS_U64_COLUMNS = 4;
-export const EVENTS_U32_COLUMNS = 2;
-export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2;
+export const EVENTS_U32_COLUMNS = 3;
+export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2 + 2;
 
 // answer byte of a dma or fault event
 export const ANSWER_MATCHED = 1;
@@ -360,6 +379,15 @@ export const ANSWER_REPLACED = 8; // map over mapped pages
 
 export const RUN_IGNORE_INVALIDATIONS = 1; // of the IOTLB; stale table pointers would answer nonsense
 export const RUN_VERIFY = 2; // check every cached answer against the table
+export const RUN_PREFETCH = 8; // a walk fetches the next page's translation too
+export const RUN_COSTS = 4; // fill the cost column from the table of costs
+
+// costs of a request, all f64: [stage 0 first, 1 second, 2 device tables][level 0 to 7] of one memory reference, then of
+// what is paid without any
+export const COST_REFERENCES = 0;
+export const COST_HIT = COST_REFERENCES + 3 * 8 * 8; // an answer of the IOTLB
+export const COST_OTHER = COST_HIT + 8; // every other request, on top of its references
+export const COST_TABLE_BYTES = COST_OTHER + 8;
 
 // ---- per-device state of a run
 export const RUN_DEVICE_RID = 0; // u32
@@ -374,4 +402,6 @@ export const RUN_DEVICE_WRONG = RUN_DEVICE_MATCHED + 8;
 export const RUN_DEVICE_UNEXPLAINED = RUN_DEVICE_WRONG + 8;
 export const RUN_DEVICE_STALE = RUN_DEVICE_UNEXPLAINED + 8;
 export const RUN_DEVICE_PEAK = RUN_DEVICE_STALE + 8;
-export const RUN_DEVICE_BYTES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCHES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCH_REFERENCES = RUN_DEVICE_PREFETCHES + 8;
+export const RUN_DEVICE_BYTES = RUN_DEVICE_PREFETCH_REFERENCES + 8;

@@ -44,9 +44,12 @@ import {
   STAGE_TABLES,
   STATUS_FAULT,
   STATUS_TRANSLATED,
+  TRACE_CACHED,
+  TRACE_PHASE,
   UNIT_SOURCE_TAG,
 } from "./layout";
 import { Engine } from "./memory/physical";
+import { note } from "./trace";
 import { cacheAt, cachePointer, counters, priv, Walk, walkOf } from "./unit";
 import { walkRoute } from "./walkers";
 
@@ -74,6 +77,11 @@ function seenBy(permissions: u32, access: u32): u32 {
 
 // ---- routes
 
+@inline
+function trace(m: Engine, what: u32, cache: u32): void {
+  if (m.trace != 0) note(m, what, STAGE_TABLES, 0, 0, 0, 0, 0, cache);
+}
+
 /** Device entry of a requester from the context cache or the tables; 0 on a fault, whose code is in the result. */
 function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, result: usize): usize {
   const d = changetype<D>(0);
@@ -85,10 +93,12 @@ function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, resu
     const entry = find(c, key, TAG_VALID);
     if (entry != 0) {
       c.hits += 1;
+      trace(m, TRACE_CACHED, CACHE_CONTEXT);
       return <usize>changetype<Entry>(entry).value;
     }
     c.misses += 1;
   }
+  trace(m, TRACE_PHASE, CACHE_CONTEXT);
   const device = <usize>p.scratchDevice;
   const code = d.decodeDevice(m, unit, rid, device);
   if (code != DECODED) {
@@ -124,10 +134,12 @@ function routeOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, pasid
     const entry = find(c, key, tag);
     if (entry != 0) {
       c.hits += 1;
+      trace(m, TRACE_CACHED, CACHE_PASID);
       return <usize>changetype<Entry>(entry).value;
     }
     c.misses += 1;
   }
+  trace(m, TRACE_PHASE, CACHE_PASID);
   const route = <usize>p.scratchRoute;
   const code = d.decodePasid(m, unit, device, rid, lookup, changetype<Route>(route));
   if (code != DECODED) {
@@ -252,6 +264,7 @@ function walked<D extends DeviceTables>(
   const route = changetype<Route>(found);
   const walk = walkOf(unit, 0);
   walk.references = 0;
+  trace(m, TRACE_PHASE, CACHE_IOTLB);
   const outcome = walkRoute(m, unit, found, tag, address, access, 0);
   const code = outcome != OUTCOME_TRANSLATED ? d.code(unit, route, walk, access) : d.refuseOutput(unit, route, walk.pa, access);
   if (code != DECODED) {
@@ -262,7 +275,7 @@ function walked<D extends DeviceTables>(
   succeed(result, walk.pa, walk.lg2, rights, HIT_NONE, walk.references, walk.attributes);
   const status = d.landing(unit, walk, result);
   if (status != STATUS_TRANSLATED) store<u32>(result, status, RESULT_STATUS);
-  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk);
+  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk, d.cachedLg2(walk.pa, walk.lg2));
   return status;
 }
 
@@ -319,7 +332,7 @@ export function translateWith<D extends DeviceTables>(
       const lg2: u32 = 12 + <u32>(e.key & 63);
       const pa = e.value | (address & ((<u64>1 << lg2) - 1));
       // without the right, the tables decide: the entry may be older than they are
-      if (allows(e.meta, access) && d.refuseOutput(unit, route, pa, access) == DECODED) {
+      if (allows(e.meta, access)) {
         c.hits += 1;
         return succeed(result, pa, lg2, d.rights(seenBy(e.meta, access), e.meta >> 8), HIT_IOTLB, 0, e.meta >> 8);
       }
@@ -331,12 +344,12 @@ export function translateWith<D extends DeviceTables>(
 
 /** Put a walk's answer into the IOTLB, over an entry of the same page when one is there. */
 @inline
-function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk): void {
+function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk, lg2: u32): void {
   const c = cacheAt(pointer);
-  const key = keyOf(address, walk.lg2);
+  const key = keyOf(address, lg2);
   let entry = peek(c, key, tag);
   if (entry == 0) entry = insert(c, key, tag);
   const e = changetype<Entry>(entry);
-  e.value = walk.pa & ~((<u64>1 << walk.lg2) - 1);
+  e.value = walk.pa & ~((<u64>1 << lg2) - 1);
   e.meta = walk.permissions | (walk.attributes << 8);
 }

@@ -3,24 +3,27 @@
 //
 // To add an architecture: one file that extends DeviceTables, one line in each switch of architectures.ts.
 import { Engine, entryPointer } from "../memory/physical";
-import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED } from "../layout";
+import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED, TRACE_READ } from "../layout";
+import { note } from "../trace";
 import { Walk, countReference } from "../unit";
 import { Route, ROUTE_QUIET } from "./route";
 
-/** Decode results that are no fault code. */
+/** Decode results that are no fault code; the engine's own, as the next two. */
 export const DECODED: u32 = 0;
 
-/** With a fault code (0: a fault that has none): it is raised, but not recorded. */
+/** The engine's own, with a fault code (0: a fault that has none): it is raised, but not recorded. */
 export const NOT_RECORDED: u32 = 1 << 31;
 
-/** Answer of `detour`: the address is not translated. */
+/** Answer of `detour`, the engine's own: the address is not translated. */
 export const DETOUR_BYPASS: u32 = 16;
 
 /** A table word that could not be read: `m.refusal` says why. */
 @inline
 export function tablePointer(m: Engine, unit: usize, address: u64, bytes: u32, level: u32): usize {
   countReference(unit, STAGE_TABLES, level);
-  return entryPointer(m, address, bytes);
+  const pointer = entryPointer(m, address, bytes);
+  if (m.trace != 0) note(m, TRACE_READ, STAGE_TABLES, level, address, pointer == 0 ? 0 : load<u64>(pointer), bytes, 0, pointer == 0 ? m.refusal << 8 : 0);
+  return pointer;
 }
 
 @inline
@@ -61,6 +64,8 @@ export class DeviceTables {
   @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return DECODED; }
   /** fault code for an output address that may not be reached, or DECODED */
   @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 { return DECODED; }
+  /** lg2 bytes that an IOTLB entry may hold of a leaf: no output that is refused lies in it, so that hits need no check */
+  @inline cachedLg2(pa: u64, lg2: u32): u32 { return lg2; }
   /** the architecture's code for a walk that did not translate */
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 { return 1; }
   /** what the result says of the rights, when it is not what the IOTLB may grant: `seen` are the latter, as ACCESS_* */

@@ -1,9 +1,11 @@
 /** The examples that every help text gives, run as they stand there. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { Engine } from "../../ts/engine/index.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const main = join(root, "dist/ts/cli/main.js");
@@ -20,16 +22,26 @@ const FILES: Record<string, string> = {
 	"vectors.json.gz": "test/vectors/amdvi-qemu.json.gz",
 };
 
+/** One device whose table has one page. */
+function savedMachine(): Uint8Array {
+	const engine = Engine.create({ units: [{ architecture: "vtd" }], tables: { frames: 64 } });
+	const table = engine.createTable({ format: "vtd-second", levels: 4 });
+	table.map(0x10000n, 0x8000_0000n, 0x1000n, { read: true, write: false });
+	engine.units[0].setRoute(8, { type: "second-stage", domain: 1, table });
+	return engine.saveImage();
+}
+
 const dir = mkdtempSync(join(tmpdir(), "ioasid-examples-"));
 beforeAll(() => {
 	for (const [name, path] of Object.entries(FILES)) copyFileSync(join(root, path), join(dir, name));
+	writeFileSync(join(dir, "machine.image.gz"), gzipSync(savedMachine()));
 	writeFileSync(join(dir, "packets.txt"), "0x7f3a2000 0x8\n0x7f3a3000 0x10\n");
 	writeFileSync(join(dir, "ioasid"), `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`);
 	chmodSync(join(dir, "ioasid"), 0o755);
 });
 
 test("the commands that were there at the start are found in the help", () => {
-	expect(commands).toEqual(expect.arrayContaining(["replay", "info", "conformance"]));
+	expect(commands).toEqual(expect.arrayContaining(["replay", "info", "conformance", "explain"]));
 });
 
 describe.each(["", ...commands])("ioasid %s --help", (command) => {

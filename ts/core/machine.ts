@@ -1,17 +1,19 @@
 import type { Engine } from "../engine/index.ts";
 import type { AddressSpace } from "./address-space.ts";
 import type { Attachment } from "./attachment.ts";
-import type { Context } from "./context.ts";
+import { Context } from "./context.ts";
 import { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES } from "./device.ts";
 import type { AttachRequest, DeviceDriver } from "./device-driver.ts";
 import { type DmaResult, translate } from "./dma.ts";
 import { CoreError } from "./errors.ts";
-import { type Backing, FramePool, PAGE } from "./frames.ts";
+import { FailPoint } from "./fail-point.ts";
+import { FramePool, type FrameRun, PAGE } from "./frames.ts";
 import { Group } from "./group.ts";
-import type { IommuDriver, TableAttributes } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver, TableAttributes } from "./iommu-driver.ts";
 import { joinGroup, refuseUnviable, returnGroup, takeGroup } from "./ownership.ts";
 import { PageRequests } from "./page-request.ts";
 import { Process } from "./process.ts";
+import { MemoryObject } from "./process-object.ts";
 import { Routes } from "./routes.ts";
 import { Requester } from "./slot.ts";
 import { type KernelSpaceOptions, Space } from "./space.ts";
@@ -33,6 +35,8 @@ export interface DeviceConfig {
 	parent?: Device;
 	/** the function whose RID its requests carry (a bridge between them) */
 	aliasOf?: Device;
+	/** input addresses that firmware or the platform keeps for it */
+	reserved?: readonly AddressRange[];
 }
 
 /** RAM of a machine, for its processes: a region of the engine's memory. */
@@ -45,8 +49,12 @@ export interface RamConfig {
 export class Machine {
 	readonly routes = new Routes();
 	readonly pageRequests = new PageRequests();
+	/** makes allocations fail, for tests */
+	readonly failures = new FailPoint();
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
+	/** parts that sit on a function */
+	private readonly parts = new Map<Device, Set<Device>>();
 	private readonly requesters = new Map<IommuDriver, Map<number, Requester>>();
 	/** open files that a device is bound to */
 	private readonly bindings = new Map<Device, Set<Context>>();
@@ -66,13 +74,13 @@ export class Machine {
 		const zero = (address: bigint, size: bigint) => {
 			for (let at = address; at < address + size; at += PAGE) if (memory.read(at, Number(PAGE)).some((byte) => byte !== 0)) memory.writeBytes(at, new Uint8Array(Number(PAGE)));
 		};
-		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero);
+		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero, this.failures);
 		this.routes.closings.add((attachment) => this.closed(attachment));
 	}
 
 	/** Waiting requests of a route that ended are answered: nobody else will. */
-	private closed({ device, space }: Attachment): void {
-		this.pageRequests.abandon((event) => event.device === device && event.space === space);
+	private closed({ device, space, vpasid }: Attachment): void {
+		this.pageRequests.abandon((event) => event.device === device && event.space === space && event.vpasid === vpasid);
 	}
 
 	// ---- what there is
@@ -90,9 +98,10 @@ export class Machine {
 		const iommu = parent?.iommu ?? config.aliasOf?.iommu ?? (typeof unit === "number" ? this.iommus[unit] : unit);
 		if (iommu === undefined) throw new CoreError("NotFound", `no unit ${String(unit)}`, context);
 		const group = config.group ?? config.aliasOf?.group ?? this.createGroup();
-		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null);
+		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null, config.reserved);
 		this.devices.set(name, device);
 		this.drivers.set(device, config.driver);
+		if (parent !== null) this.parts.set(parent, (this.parts.get(parent) ?? new Set()).add(device));
 		joinGroup(device);
 		return device;
 	}
@@ -143,13 +152,17 @@ export class Machine {
 
 	/** The device is pulled, whatever its state. */
 	unplug(device: Device): void {
-		for (const other of [...this.devices.values()]) if (other.parent === device) this.unplug(other);
+		for (const part of this.partsOf(device)) this.unplug(part);
 		this.release(device);
 		device.group.members.delete(device);
 		this.devices.delete(device.name);
 		this.drivers.delete(device);
-		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
-		const shares = [...this.devices.values()].some(({ requester }) => requester === device.requester);
+		if (device.parent !== null) this.parts.get(device.parent)?.delete(device);
+		const { owner } = device.group;
+		if (owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
+		if (owner instanceof Context) owner.deviceLeft(device);
+		// aliases are in one group
+		const shares = [...device.group.members].some(({ requester, isPart }) => !isPart && requester === device.requester);
 		if (!shares && !device.isPart) {
 			device.requester.useSlot(null);
 			device.requester.host = false;
@@ -168,9 +181,9 @@ export class Machine {
 		return this.bindings.get(device) ?? new Set();
 	}
 
-	/** Members that belong to a file keep the group with it. */
+	/** Members that belong to a file keep the group with it; a container keeps it by itself. */
 	private groupInUse(group: Group<Device>): boolean {
-		return [...group.members].some((member) => this.isBound(member));
+		return (group.owner instanceof Context && group.owner.isContainer) || [...group.members].some((member) => this.isBound(member));
 	}
 
 	/** @throws CoreError Invalid, naming the member that a host driver uses */
@@ -191,7 +204,22 @@ export class Machine {
 
 	/** Parts that sit on a device. */
 	partsOf(device: Device): Device[] {
-		return [...this.devices.values()].filter(({ parent }) => parent === device);
+		return [...(this.parts.get(device) ?? [])];
+	}
+
+	/** A user has it, by a file of its own or in a container. */
+	private isAssigned(device: Device): boolean {
+		const { owner } = device.group;
+		return this.isBound(device) || (owner instanceof Context && owner.isContainer && this.ownershipOf(device) === "user");
+	}
+
+	/** @throws CoreError Denied (firmware uses it), Busy (parts sit on it, or its parent is given away) */
+	refuseAssignment(device: Device, operation: string): void {
+		const where = { operation, object: `device ${device.name}` };
+		if (device.capabilities.firmwareRanges) throw new CoreError("Denied", "firmware has ranges of its own for it", where);
+		const [part] = device.isPart ? [] : this.partsOf(device);
+		if (part !== undefined) throw new CoreError("Busy", `${part.name} sits on it`, where);
+		if (device.parent !== null && this.isAssigned(device.parent)) throw new CoreError("Busy", `its parent ${device.parent.name} is given away`, where);
 	}
 
 	/**
@@ -207,12 +235,10 @@ export class Machine {
 		const bound = this.bindings.get(device);
 		if (bound !== undefined && bound.size > 0 && (bound.has(context) || !policy.multiFdBind)) throw new CoreError("Busy", "it is bound already", where);
 		if (driver.ownership !== "user") throw new CoreError("Unsupported", `its driver ${driver.name} does not give it away`, where);
-		if (device.capabilities.firmwareRanges) throw new CoreError("Denied", "firmware has ranges of its own for it", where);
-		if (!device.isPart && this.partsOf(device).length > 0) throw new CoreError("Busy", `${this.partsOf(device)[0].name} sits on it`, where);
-		if (device.parent !== null && this.isBound(device.parent)) throw new CoreError("Busy", `its parent ${device.parent.name} is given away`, where);
+		this.refuseAssignment(device, "bind");
 		driver.bind?.(device);
 		if (cookie !== null && policy.dupCookie === "refuse" && context.byCookie(cookie) !== undefined) throw new CoreError("Busy", `cookie ${cookie} is taken`, where);
-		if (!policy.multiDeviceGroups && group.members.size > 1) throw new CoreError("Unsupported", `group ${group.name} has several members`, where);
+		if (!policy.multiDeviceGroups && [...group.members].filter(({ isPart }) => !isPart).length > 1) throw new CoreError("Unsupported", `group ${group.name} has several members`, where);
 		if (policy.fdHomogeneous) {
 			for (const other of context.devices.keys()) {
 				if (other.iommu.capabilities.format !== device.iommu.capabilities.format) throw new CoreError("Invalid", `${other.name} is behind another kind of IOMMU`, where);
@@ -239,6 +265,7 @@ export class Machine {
 		this.bindings.delete(device);
 		if (files.length > 0) this.driverOf(device, "unbind").unbind?.(device, this.routes);
 		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
+		for (const context of files) context.deviceLeft(device);
 	}
 
 	/** Attach a device to a space, in the way that its driver chooses. @throws CoreError, as DeviceDriver.attach */
@@ -265,6 +292,12 @@ export class Machine {
 		return new Process(name, this.engine.memory, this.frames);
 	}
 
+	/** Memory that is no process's: a driver's pages that users may map. The caller holds it. @throws CoreError Unsupported */
+	createMemory(name: string, size: bigint): MemoryObject {
+		if (this.frames === null) throw new CoreError("Unsupported", "the machine has no RAM", { operation: "Machine.createMemory", object: name });
+		return new MemoryObject(name, size, this.engine.memory, this.frames);
+	}
+
 	createSpace(options: KernelSpaceOptions = {}): Space {
 		return new Space(null, { name: `space ${this.spaces++}`, ...options });
 	}
@@ -275,9 +308,9 @@ export class Machine {
 	}
 
 	/** Whose memory a physical address is: the owner, and its address there. */
-	ownerOf(physical: bigint): { backing: Backing; address: bigint } | undefined {
-		const backing = this.frames?.find(physical);
-		return backing === undefined ? undefined : { backing, address: backing.userAddress + (physical - backing.address) };
+	ownerOf(physical: bigint): { run: FrameRun; address: bigint } | undefined {
+		const run = this.frames?.find(physical);
+		return run === undefined ? undefined : { run, address: run.userAddress + (physical - run.first) };
 	}
 
 	/** One DMA of a device; `pasid` is the number on the bus. */
@@ -288,5 +321,10 @@ export class Machine {
 	/** Pages of RAM that are handed out. */
 	get framesUsed(): number {
 		return this.frames?.used ?? 0;
+	}
+
+	/** Pages of RAM that are pinned, by anybody. */
+	get framesPinned(): number {
+		return this.frames?.pinned ?? 0;
 	}
 }

@@ -11,6 +11,7 @@ import {
 	CACHE_PASID,
 	CACHE_WALK_FIRST,
 	CACHE_WALK_SECOND,
+	COST_TABLE_BYTES,
 	DEVICE_ENTRY_BYTES,
 	ENGINE_BYTES,
 	EVENTS_BYTES,
@@ -24,6 +25,8 @@ import {
 	SCRATCH_BYTES,
 	SPARSE_SLOT_BYTES,
 	TABLE_BYTES,
+	TRACE_BYTES,
+	TRACE_RECORDS,
 	UNIT_BYTES,
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
@@ -132,6 +135,7 @@ export interface EnginePlan {
 	scratch: number;
 	result: number;
 	silent: number;
+	trace: number;
 	units: PlannedUnit[];
 	tableRecords: number;
 	tableCount: number;
@@ -148,6 +152,7 @@ export interface EnginePlan {
 	batch: number;
 	batchCapacity: number;
 	run: number;
+	runCosts: number;
 	runEvents: number;
 	runDevices: number;
 	runDeviceCount: number;
@@ -195,6 +200,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 	const scratch = take(SCRATCH_BYTES, "engine");
 	const result = take(RESULT_BYTES, "engine");
 	const silent = take(UNIT_BYTES, "engine");
+	const trace = take(TRACE_RECORDS * TRACE_BYTES, "engine");
 	const units = (config.units ?? []).map((unit, index): PlannedUnit => {
 		const knob = `units[${index}]`;
 		if (!Object.hasOwn(ARCHITECTURES, unit.architecture)) {
@@ -234,6 +240,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 	const owned = memory.map((region, index) => (region.kind === "owned" ? take(Number(region.size), `memory[${index}].size`, FRAME_BYTES) : -1));
 	const batch = take(batchCapacity * (BATCH_REQUEST_BYTES + BATCH_ANSWER_BYTES), "batch");
 	const run = take(runEvents * EVENTS_BYTES, "run.events");
+	const runCosts = take(runEvents > 0 ? COST_TABLE_BYTES : 0, "run.events");
 	const runDevices = take(runDeviceCount * RUN_DEVICE_BYTES, "run.devices");
 	const bytes = Math.ceil(end / 16) * 16;
 	if (!(bytes <= MOST_BYTES)) {
@@ -252,6 +259,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		scratch,
 		result,
 		silent,
+		trace,
 		units,
 		tableRecords,
 		tableCount,
@@ -267,6 +275,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		batch,
 		batchCapacity,
 		run,
+		runCosts,
 		runEvents,
 		runDevices,
 		runDeviceCount,

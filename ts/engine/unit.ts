@@ -48,6 +48,7 @@ import {
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
 	RESULT_STAGE,
+	RESULT_STATUS,
 	RESULT_VALUE,
 	RESULT_VALUE2,
 	ROUTE_BLOCKED,
@@ -59,6 +60,7 @@ import {
 	STATUS_FAULT,
 	STATUS_INTERRUPT,
 	STATUS_TRANSLATED,
+	TRACE_RECORDS,
 	UNIT_FAULTS,
 	UNIT_FAULTS_LOST,
 	UNIT_REFERENCES,
@@ -66,8 +68,11 @@ import {
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
+import { type Explanation, explainTrace } from "./explain.ts";
+import { WORDS } from "./fields/index.ts";
 import type { EngineExports } from "./instantiate.ts";
 import { PageTable } from "./page-table.ts";
+import type { PhysicalMemory } from "./physical-memory.ts";
 import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
@@ -191,6 +196,8 @@ export class Unit {
 		readonly record: number,
 		readonly architecture: ArchitectureName,
 		private readonly batchColumns: { offset: number; capacity: number },
+		private readonly trace: number,
+		private readonly memory: PhysicalMemory,
 	) {}
 
 	/** Write a register by its specification name. @throws EngineError BadConfig for an unknown name */
@@ -234,6 +241,12 @@ export class Unit {
 		}
 		const crosses = (address & 0xfffn) + BigInt(length) > 0x1000n;
 		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0));
+		return this.answer(status);
+	}
+
+	/** The result record of a request with this status. */
+	private answer(status: number): Translation {
+		const crosses = status === STATUS_CROSSES;
 		const view = this.views.data();
 		const at = this.result;
 		const ok = status === STATUS_TRANSLATED || status === STATUS_INTERRUPT;
@@ -261,6 +274,37 @@ export class Unit {
 			value2: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE2, true) : 0n,
 			recorded: fault && (view.getUint32(at + RESULT_FLAGS, true) & RESULT_NOT_RECORDED) === 0,
 		};
+	}
+
+	/**
+	 * Translate as `translate` does, with all that it does to caches, counters, A and D bits and the fault ring, and tell
+	 * every step of it: memory references in order, which cache answered, and what decided a fault.
+	 * @throws EngineError OutOfRange
+	 */
+	explain(rid: number, address: bigint, options: TranslateOptions = {}): Explanation<Translation> {
+		const { pasid = NO_PASID, access = "read", privileged = false, length = 1 } = options;
+		if ((address & 0xfffn) + BigInt(length) > 0x1000n || address < 0n || address >= 1n << 64n) {
+			throw new EngineError("OutOfRange", "a request has a 64-bit address and stays in its 4 KiB page", { operation: "Unit.explain", object: `unit ${this.index}`, first: address, last: address + BigInt(length) - 1n });
+		}
+		const bits = ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0);
+		const count = this.exports.explain(this.context, this.record, this.trace, TRACE_RECORDS, rid, pasid, low(address), high(address), bits);
+		const view = this.views.data();
+		const source = {
+			view,
+			offset: this.trace,
+			count,
+			words: WORDS[this.architecture],
+			register: (name: string) => this.readRegister(name),
+			read: (at: bigint, bytes: number) => {
+				try {
+					return this.memory.read(at, bytes);
+				} catch {
+					return undefined;
+				}
+			},
+			classify: (geometry: number, level: number, entry: bigint) => this.exports.classify(this.context, geometry, level, low(entry), high(entry)),
+		};
+		return explainTrace(source, this.architecture, this.answer(view.getUint32(this.result + RESULT_STATUS, true)), bits);
 	}
 
 	/** The answers to a range of addresses, one for each 4 KiB page that it touches. */

@@ -110,6 +110,12 @@ export abstract class EngineIommu implements IommuDriver {
 		return this.states.get(rid) ?? NO_ROUTES;
 	}
 
+	/** Whether some route leads through a user's table. */
+	protected isRouted(user: UserTable): boolean {
+		for (const state of this.states.values()) for (const other of usersOf(state)) if (other === user) return true;
+		return false;
+	}
+
 	protected get allStates(): Iterable<[number, RequesterState]> {
 		return this.states;
 	}

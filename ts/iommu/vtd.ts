@@ -3,6 +3,7 @@ import type { PageTable } from "../engine/index.ts";
 import { EngineIommu, tableOf, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { TagPool } from "./tags.ts";
+import { vtdUserCalls } from "./vtd-user.ts";
 
 /** DID of pass-through; 0 is left alone (6.2.2.1) */
 const HOST_DOMAIN = 65535;
@@ -17,6 +18,9 @@ export const vtdRegisters = { RTADDR: SCALABLE };
  * (replay of recorded guests) routes by RID alone.
  */
 export class VtdIommu extends EngineIommu {
+	readonly userCalls = vtdUserCalls(this.name, this.unit, (user) => {
+		if (this.isRouted(user)) this.dropUser(user);
+	});
 	private readonly domains = new TagPool("domain id", 1, HOST_DOMAIN - 1);
 	private readonly scalable: boolean;
 

@@ -1,11 +1,12 @@
 // Units by architecture: one line for each architecture in each function.
 import { batchWith } from "./batch";
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
+import { Papr, setPaprRoute } from "./device/papr";
 import { Smmuv3 } from "./device/smmuv3";
 import { setSmmuRoute } from "./device/smmuv3-set";
 import { Vtd } from "./device/vtd";
 import { setVtdRoute } from "./device/vtd-route";
-import { ARCH_AMDVI, ARCH_RISCV, ARCH_SMMUV3, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
+import { ARCH_AMDVI, ARCH_PAPR, ARCH_RISCV, ARCH_SMMUV3, ARCH_VTD, EDIT_FORMAT, NO_PASID, STATUS_FAULT } from "./layout";
 import { Riscv } from "./device/riscv";
 import { setRiscvRoute } from "./device/riscv-route";
 import { Engine } from "./memory/physical";
@@ -18,6 +19,7 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
   if (arch == ARCH_AMDVI) return translateWith<Amdvi>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_SMMUV3) return translateWith<Smmuv3>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_RISCV) return translateWith<Riscv>(m, unit, rid, pasid, address, access, result);
+  if (arch == ARCH_PAPR) return translateWith<Papr>(m, unit, rid, pasid, address, access, result);
   return STATUS_FAULT;
 }
 
@@ -28,6 +30,7 @@ export function translateBatch(m: Engine, unit: usize, columns: usize, capacity:
   if (arch == ARCH_AMDVI) return batchWith<Amdvi>(m, unit, columns, capacity, count);
   if (arch == ARCH_SMMUV3) return batchWith<Smmuv3>(m, unit, columns, capacity, count);
   if (arch == ARCH_RISCV) return batchWith<Riscv>(m, unit, columns, capacity, count);
+  if (arch == ARCH_PAPR) return batchWith<Papr>(m, unit, columns, capacity, count);
   return count;
 }
 
@@ -39,5 +42,6 @@ export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32
   if (arch == ARCH_RISCV) return setRiscvRoute(m, unit, rid, pasid, type, domain, first, second);
   if (pasid != NO_PASID || first != 0) return EDIT_FORMAT;
   if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, second);
+  if (arch == ARCH_PAPR) return setPaprRoute(m, unit, rid, type, domain, second);
   return EDIT_FORMAT;
 }

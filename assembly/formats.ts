@@ -4,11 +4,12 @@ import { readDirty as readDirtyOf } from "./edit-dirty";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
 import { Geometry, PtFormat } from "./format/contract";
+import { Tce } from "./format/tce";
 import { VmsaFirst } from "./format/vmsav8-first";
 import { VmsaSecond } from "./format/vmsav8-second";
 import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
-import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, STAGE_FIRST } from "./layout";
+import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_TCE, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, STAGE_FIRST } from "./layout";
 import { RiscvSv } from "./format/riscv-sv";
 import { RiscvSv32 } from "./format/riscv-sv32";
 import { Engine } from "./memory/physical";
@@ -53,6 +54,7 @@ function done(m: Engine, table: usize, what: u32, first: u64, size: u64, other: 
   if (format == FORMAT_VMSA_SECOND) return doneBy<VmsaSecond>(m, table, what, first, size, other, permissions, flags);
   if (format == FORMAT_RISCV_SV) return doneBy<RiscvSv>(m, table, what, first, size, other, permissions, flags);
   if (format == FORMAT_RISCV_SV32) return doneBy<RiscvSv32>(m, table, what, first, size, other, permissions, flags);
+  if (format == FORMAT_TCE) return doneBy<Tce>(m, table, what, first, size, other, permissions, flags);
   return EDIT_FORMAT;
 }
 

@@ -47,6 +47,7 @@ export const ARCH_VTD = 1;
 export const ARCH_SMMUV3 = 2;
 export const ARCH_AMDVI = 3;
 export const ARCH_RISCV = 4;
+export const ARCH_PAPR = 5;
 
 // ---- registers of a unit, by architecture (what they hold: the device file)
 export const VTD_ROOT = 0;
@@ -81,6 +82,13 @@ export const RISCV_BE_WRITABLE = 4; // and fctl.BE
 export const RISCV_RCID_BITS = 5; // widths of the QoS identifiers
 export const RISCV_MCID_BITS = 6;
 export const RISCV_DEFAULTED = 7; // the engine's own: the route in hand is the default process's (DC.tc.DPE)
+export const PAPR_RTT = 0; // bit 63: enabled
+export const PAPR_TVT = 1;
+export const PAPR_PEST = 2;
+export const PAPR_PES = 3; // how many partitionable endpoints there are
+export const PAPR_CONTROL = 4;
+export const PAPR_STOPS = 1; // of PAPR_CONTROL: a fault stops DMA of its PE
+export const PAPR_CHANGES = 2; // writes mark the TCEs that they use
 
 // ---- page-table formats
 export const FORMAT_VTD_SECOND = 1;
@@ -147,6 +155,8 @@ export const RISCV_ATTRIBUTE_NAPOT = 128;
 export const RISCV_ATTRIBUTE_MSI = 256;
 export const RISCV_ATTRIBUTE_MRIF = 512; // RESULT_VALUE: the interrupt file, RESULT_VALUE2: the notice's identity
 export const RISCV_ATTRIBUTE_WIDE = 1024; // the leaf goes beyond the 34 bits of a guest address under SXL
+export const FORMAT_TCE = 0x80;
+export const TCE_CHANGES = 1; // PAPR_CHANGES
 
 // ---- what a route does
 export const ROUTE_BLOCKED = 0;

@@ -314,7 +314,7 @@ export function translateWith<D extends DeviceTables>(
     access = d.routeAccess(route, pasid, access);
     const detour = d.detour(unit, route, pasid, address, access);
     if (detour != STATUS_TRANSLATED) {
-      if (detour == DETOUR_BYPASS) return succeed(result, address, 12, 7, HIT_BYPASS, 0, 0);
+      if (detour == DETOUR_BYPASS) return succeed(result, d.bypassAddress(unit, address), 12, 7, HIT_BYPASS, 0, 0);
       return diverted(result, detour, address);
     }
     const refused = d.refuse(unit, route, pasid, address, access);

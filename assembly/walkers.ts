@@ -1,12 +1,14 @@
 // Every instantiated walk, by number. A format or a nested pair that is not here costs nothing.
 import { walkAmdGuest } from "./device/amdvi-host";
 import { walkVmsa } from "./device/smmuv3-walk";
+import { halfStage } from "./device/papr";
 import { walkVtdNested } from "./device/vtd-nested";
 import { walkRiscv } from "./device/riscv-walk";
 import { firstStage, Route, secondStage } from "./device/route";
-import { WALKER_AMD_NESTED, WALKER_AMD_V1, WALKER_AMD_V2, WALKER_RISCV_FIRST, WALKER_RISCV_NESTED, WALKER_VMSA_FIRST, WALKER_VMSA_NESTED, WALKER_VTD_FIRST, WALKER_VTD_NESTED, WALKER_VTD_SECOND } from "./device/walkers";
+import { WALKER_AMD_NESTED, WALKER_AMD_V1, WALKER_AMD_V2, WALKER_RISCV_FIRST, WALKER_RISCV_NESTED, WALKER_TCE, WALKER_VMSA_FIRST, WALKER_VMSA_NESTED, WALKER_VTD_FIRST, WALKER_VTD_NESTED, WALKER_VTD_SECOND } from "./device/walkers";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
+import { Tce } from "./format/tce";
 import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
 import { ACCESS_WRITE, OUTCOME_RESERVED, STAGE_FIRST, STAGE_SECOND } from "./layout";
@@ -39,6 +41,9 @@ export function walkRoute(m: Engine, unit: usize, found: usize, tag: u64, addres
   }
   if (route.walker >= WALKER_RISCV_FIRST && route.walker <= WALKER_RISCV_NESTED) {
     return walkRiscv(m, unit, found, tag, address, access, writing, walk, mode);
+  }
+  if (route.walker == WALKER_TCE) {
+    return walkAlone<Tce>(m, unit, found, halfStage(route, address), STAGE_SECOND, tag, address, access, writing, walk, mode);
   }
   walk.outcome = OUTCOME_RESERVED;
   return OUTCOME_RESERVED;

@@ -11,3 +11,4 @@ export const WALKER_VMSA_NESTED: u32 = 0x62;
 export const WALKER_RISCV_FIRST: u32 = 0x40;
 export const WALKER_RISCV_SECOND: u32 = 0x41;
 export const WALKER_RISCV_NESTED: u32 = 0x42;
+export const WALKER_TCE: u32 = 0x80;

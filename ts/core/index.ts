@@ -26,6 +26,7 @@ export type {
 	Target,
 	UserPasidTable,
 	UserTable,
+	Window,
 } from "./iommu-driver.ts";
 export { FaultQueue, type FaultAnswer, type FaultGroup, type PageFault } from "./fault-queue.ts";
 export { IoAccess, type IoPin } from "./io-access.ts";
@@ -47,6 +48,6 @@ export { Process, type UnmapListener } from "./process.ts";
 export type { MapOptions as MemoryMapOptions, MappingWatcher, ProcessMemory, ProcessObserver } from "./process-memory.ts";
 export { MemoryObject } from "./process-object.ts";
 export { Routes } from "./routes.ts";
-export { type KernelSpaceOptions, type Loan, type LoanReport, Space, type Window } from "./space.ts";
+export { type KernelSpaceOptions, type Loan, type LoanReport, Space } from "./space.ts";
 export { PasidTableSpace, type UserAccess, type UserLeaf, UserSpace, type UserTableReader } from "./user-space.ts";
 export { type EnqcmdResult, needsWbinvd, VirtualMachine } from "./vm.ts";

@@ -7,6 +7,11 @@ export interface AddressRange {
 	last: bigint;
 }
 
+/** Part of a space that may be used: everything else faults. Maps are multiples of its page size. */
+export interface Window extends AddressRange {
+	pageSize: bigint;
+}
+
 /** What a unit can do for address spaces. */
 export interface IommuCapabilities {
 	/** user page-table format that the hardware walks itself */
@@ -93,11 +98,12 @@ export interface UserTable {
 export type Target =
 	/** what the host's own drivers use: the unit's default domain */
 	| { kind: "host" }
-	| { kind: "table"; table: IommuTable }
+	/** `windows`: nothing is mapped outside of these; units that have windows make them so */
+	| { kind: "table"; table: IommuTable; windows?: readonly Window[] }
 	/** two stages */
 	| { kind: "user"; user: UserTable; parent: IommuTable }
 	/** several tables, told apart by address */
-	| { kind: "windows"; tables: ReadonlyArray<{ table: IommuTable; windows: readonly AddressRange[] }> };
+	| { kind: "windows"; tables: ReadonlyArray<{ table: IommuTable; windows: readonly Window[] }> };
 
 /** A guest's PASID table: entries lead to user tables, all in memory that `parent` maps. */
 export interface UserPasidTable {

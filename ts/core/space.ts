@@ -3,12 +3,7 @@ import { AddressSpace, type Location, type SpaceOptions } from "./address-space.
 import { type Area, type AreaBacking, AreaList } from "./area.ts";
 import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
-import type { AddressRange, IommuDriver, IommuTable, TableAttributes, TableRun, Target } from "./iommu-driver.ts";
-
-/** Part of a space that may be used: everything else faults. Maps are multiples of its page size. */
-export interface Window extends AddressRange {
-	pageSize: bigint;
-}
+import type { AddressRange, IommuDriver, IommuTable, TableAttributes, TableRun, Target, Window } from "./iommu-driver.ts";
 
 export interface KernelSpaceOptions extends SpaceOptions {
 	/** nothing is reachable outside of windows; default false */
@@ -255,9 +250,16 @@ export class Space extends AddressSpace {
 		if (first < 0n || last > end) throw new CoreError("Overflow", "beyond the addresses of an attached device", context);
 		if (this.windowList.some((w) => w.first <= last && w.last >= (first as bigint))) throw new CoreError("Occupied", "another window lies there", context);
 		for (const { slot } of this.attachments) slot?.refuseWindow(this, { first, last }, operation);
-		this.windowList.push({ first, last, pageSize });
+		const window = { first, last, pageSize };
+		this.windowList.push(window);
 		this.windowList.sort((a, b) => (a.first < b.first ? -1 : 1));
-		this.windowsChanged();
+		try {
+			this.windowsChanged();
+		} catch (error) {
+			this.windowList.splice(this.windowList.indexOf(window), 1);
+			this.windowsChanged();
+			throw error;
+		}
 		return first;
 	}
 
@@ -293,7 +295,7 @@ export class Space extends AddressSpace {
 			this.tables.set(iommu, held);
 		}
 		held.users++;
-		return { kind: "table", table: held.table };
+		return { kind: "table", table: held.table, ...(this.windowList === null ? {} : { windows: this.windowList }) };
 	}
 
 	release(iommu: IommuDriver): void {

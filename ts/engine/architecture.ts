@@ -20,6 +20,7 @@ import {
 	RISCV_MCID_BITS,
 	RISCV_RCID_BITS,
 } from "../../assembly/layout.ts";
+import { ARCH_PAPR, FORMAT_TCE, PAPR_CONTROL, PAPR_PES, PAPR_PEST, PAPR_RTT, PAPR_TVT } from "../../assembly/layout.ts";
 import {
 	ARCH_SMMUV3,
 	FORMAT_VMSA_FIRST,
@@ -37,7 +38,7 @@ import {
 import { ARCH_VTD, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, VTD_CAP, VTD_ECAP, VTD_HAW, VTD_ROOT, VTD_STATUS } from "../../assembly/layout.ts";
 
 /** Kinds of IOMMU unit that the engine has. */
-export type ArchitectureName = "vtd" | "amdvi" | "smmuv3" | "riscv";
+export type ArchitectureName = "vtd" | "amdvi" | "smmuv3" | "riscv" | "papr";
 
 /** What ts/engine knows of an architecture: numbers and register names; everything else is in assembly/device. */
 export interface Architecture {
@@ -141,5 +142,14 @@ const riscv: Architecture = {
 	formats: { "riscv-sv": FORMAT_RISCV_SV, "riscv-sv32": FORMAT_RISCV_SV32 },
 };
 
+const papr: Architecture = {
+	name: "papr",
+	code: ARCH_PAPR,
+	registers: { RTT: PAPR_RTT, TVT: PAPR_TVT, PEST: PAPR_PEST, PES: PAPR_PES, CONTROL: PAPR_CONTROL },
+	// as many PEs as IODA3 bridges have
+	defaults: { PES: 512n },
+	formats: { tce: FORMAT_TCE },
+};
+
 /** The registry: one line for each architecture. */
-export const ARCHITECTURES: Record<ArchitectureName, Architecture> = { vtd, amdvi, smmuv3, riscv };
+export const ARCHITECTURES: Record<ArchitectureName, Architecture> = { vtd, amdvi, smmuv3, riscv, papr };

@@ -12,7 +12,7 @@ export { type DecodedField, decodeFields } from "./fields/decode.ts";
 export { isImage } from "./image.ts";
 export { engineModule } from "./instantiate.ts";
 export { PageTable, type PageTableConfig, type Permissions } from "./page-table.ts";
-export type { TableFormatName } from "./page-table-formats.ts";
+export type { TableFormatName, TceName } from "./page-table-formats.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
 export { EventRun, type RequestCosts, type RunColumns, type RunDeviceCounters } from "./run.ts";

@@ -18,14 +18,18 @@ import {
 	VMSA_PRIVILEGES,
 	FORMAT_RISCV_SV,
 	FORMAT_RISCV_SV32,
+	FORMAT_TCE,
 	FORMAT_VTD_FIRST,
 	FORMAT_VTD_SECOND,
 	RISCV_SV_UPDATE,
 	RISCV_SV_X4,
+	TCE_CHANGES,
 	VTD_FIRST_EXECUTE,
 	VTD_FIRST_NO_EXECUTE,
 	VTD_SECOND_TRACKS,
 } from "../../assembly/layout.ts";
+
+export type TceName = `tce-${"4k" | "64k" | "2m" | "16m" | "256m" | "1g"}`;
 
 /** What `Engine.createTable` needs to know of a format; entries are the engine's (assembly/format). */
 export interface TableFormat {
@@ -39,6 +43,8 @@ export interface TableFormat {
 	inputBits(levels: number): number;
 	/** fewest input address bits of so many levels; default: more than the smallest leaf has */
 	leastInputBits?(levels: number): number;
+	/** GEOMETRY_EXTRA of a table; default 0 */
+	extra?(levels: number, inputBits: number): number;
 	/** the upper half of the input lies at the top of 64 bits */
 	signed: boolean;
 	/** most output address bits */
@@ -74,6 +80,26 @@ const riscvExpressible = (permissions: number) => (permissions & 3) !== ACCESS_W
 const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
 const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
 
+// IODA2, IODA3: tables of one width at all levels, a page (4 KiB) to one block of frames (512 KiB); pages of one size; 59 bits
+// of a DMA address at most
+const tce = (page: number): TableFormat => {
+	const width = (levels: number, inputBits: number) => Math.max(9, Math.ceil((inputBits - page) / levels));
+	return {
+		code: FORMAT_TCE,
+		flags: 0,
+		trackFlags: TCE_CHANGES,
+		// edits count in 64 bits
+		levels: [1, 2, 3, 4, 5].filter((levels) => page + 9 * levels < 64),
+		inputBits: (levels) => Math.min(59, page + 16 * levels),
+		extra: width,
+		signed: false,
+		outputBits: 60,
+		leaves: [page],
+		executes: false,
+		expressible: eitherRight,
+	};
+};
+
 /** The registry. */
 const FORMATS = {
 	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
@@ -91,6 +117,12 @@ const FORMATS = {
 	"riscv-sv-x4": { ...riscv, flags: RISCV_SV_X4, inputBits: (levels) => 14 + 9 * levels, signed: false },
 	"riscv-sv32": { ...riscv32, flags: 0, inputBits: () => 32 },
 	"riscv-sv32-x4": { ...riscv32, flags: RISCV_SV_X4, inputBits: () => 34 },
+	"tce-4k": tce(12),
+	"tce-64k": tce(16),
+	"tce-2m": tce(21),
+	"tce-16m": tce(24),
+	"tce-256m": tce(28),
+	"tce-1g": tce(30),
 } satisfies Record<string, TableFormat>;
 
 export type TableFormatName = keyof typeof FORMATS;

@@ -15,6 +15,7 @@ import {
 	EDIT_OK,
 	EDIT_PERMISSION,
 	EDIT_RANGE,
+	GEOMETRY_EXTRA,
 	GEOMETRY_FLAGS,
 	GEOMETRY_FORMAT,
 	GEOMETRY_GRANULE,
@@ -113,6 +114,7 @@ export class PageTable {
 		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
 		view.setUint32(record + GEOMETRY_FLAGS, format.flags | (config.accessedDirty ? (format.trackFlags ?? 0) : 0), true);
 		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
+		view.setBigUint64(record + GEOMETRY_EXTRA, BigInt(format.extra?.(levels, inputBits) ?? 0), true);
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
 		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || (lg2 <= largestLeafLg2 && leaves.includes(lg2)))), true);
 		view.setUint32(record + TABLE_FRAMES, 0, true);

@@ -1,21 +1,21 @@
 /** Kinds of IOMMU unit as core plans against them: tables, tags and device-table words. */
-import { CoreError, type IommuCapabilities, type IommuDriver } from "../core/index.ts";
+import type { IommuCapabilities, IommuDriver } from "../core/index.ts";
 import { type ArchitectureName, Engine, type EngineConfig } from "../engine/index.ts";
 import { AmdviIommu, amdviRegisters } from "./amdvi.ts";
-import { BounceIommu } from "./bounce.ts";
 import type { UnitSetting } from "./engine-iommu.ts";
+import { PaprIommu } from "./papr.ts";
 import { RiscvIommu } from "./riscv.ts";
 import { Smmuv3Iommu } from "./smmuv3.ts";
-import { userFormats } from "./user-formats.ts";
 import { VtdIommu, vtdRegisters } from "./vtd.ts";
 
 export { BounceIommu } from "./bounce.ts";
 export { userFormats } from "./user-formats.ts";
 
 /** Kinds of unit: one line for each. */
-const KINDS: Partial<Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }>> = {
+const KINDS: Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }> = {
 	amdvi: { make: (setting) => new AmdviIommu(setting), registers: amdviRegisters },
 	smmuv3: { make: (setting) => new Smmuv3Iommu(setting), registers: {} },
+	papr: { make: (setting) => new PaprIommu(setting), registers: {} },
 	riscv: { make: (setting) => new RiscvIommu(setting), registers: {} },
 	vtd: { make: (setting) => new VtdIommu(setting), registers: vtdRegisters },
 };
@@ -33,12 +33,15 @@ const DEFAULTS: Omit<IommuCapabilities, "format"> = {
 	dirty: true,
 };
 
-/** A driver for each unit of an engine, in order. @throws CoreError Unsupported for a unit whose kind has none */
+/** What PAPR bridges can do otherwise: no interrupt range below 2^60, no PASIDs, no tables of users. */
+const PAPR_DEFAULTS: Partial<IommuCapabilities> = { addressBits: 60, pageSizes: 0x41211000n, reserved: [], pasidBits: 0, nesting: "sw", maxDepth: 4 };
+
+/** A driver for each unit of an engine, in order. */
 export function driversOf(engine: Engine): IommuDriver[] {
 	return engine.units.map((unit) => {
-		const kind = KINDS[unit.architecture];
-		if (kind === undefined) throw new CoreError("Unsupported", `no driver for ${unit.architecture}`, { operation: "driversOf", object: `unit ${unit.index}` });
-		return kind.make({ engine, unit, capabilities: { ...DEFAULTS, format: unit.architecture } });
+		const { architecture } = unit;
+		const own = architecture === "papr" ? PAPR_DEFAULTS : {};
+		return KINDS[architecture].make({ engine, unit, capabilities: { ...DEFAULTS, ...own, format: architecture === "papr" ? "ppc" : architecture } });
 	});
 }
 
@@ -50,18 +53,8 @@ export interface UnitDescription extends Omit<IommuCapabilities, "format"> {
 
 /** Make an engine with these units, and the driver of each. @throws EngineError */
 export function createUnits(descriptions: readonly UnitDescription[], config: Omit<EngineConfig, "units">): { engine: Engine; units: IommuDriver[] } {
-	const architectures = descriptions.map(({ kind }) => (kind in KINDS ? (kind as ArchitectureName) : null));
-	const engine = Engine.create({
-		...config,
-		units: architectures.flatMap((architecture) => (architecture === null ? [] : [{ architecture, registers: KINDS[architecture]?.registers ?? {} }])),
-	});
-	const memory = { reader: userFormats, read64: (physical: bigint) => engine.memory.read64(physical) };
-	let index = 0;
-	const units = descriptions.map(({ name, kind, ...capabilities }, i) => {
-		const architecture = architectures[i];
-		const known = architecture === null ? undefined : KINDS[architecture];
-		if (known === undefined) return new BounceIommu(name, { ...capabilities, format: kind }, memory);
-		return known.make({ engine, unit: engine.units[index++], capabilities: { ...capabilities, format: kind }, name });
-	});
+	const architectures = descriptions.map(({ kind }): ArchitectureName => (kind === "ppc" ? "papr" : kind));
+	const engine = Engine.create({ ...config, units: architectures.map((architecture) => ({ architecture, registers: KINDS[architecture].registers })) });
+	const units = descriptions.map(({ name, kind, ...capabilities }, i) => KINDS[architectures[i]].make({ engine, unit: engine.units[i], capabilities: { ...capabilities, format: kind }, name }));
 	return { engine, units };
 }

@@ -45,7 +45,7 @@ export const REPLAY_FORMATS = {
 export type ReplayFormatName = keyof typeof REPLAY_FORMATS;
 
 /** The format that an architecture's first and second stages stand for. AMD-Vi replays have host tables alone. */
-const STAGES: Record<ArchitectureName, Record<TraceHead["stage"], ReplayFormatName>> = {
+const STAGES: Record<Exclude<ArchitectureName, "papr">, Record<TraceHead["stage"], ReplayFormatName>> = {
 	vtd: { first: "vtd-first", second: "vtd-second" },
 	amdvi: { first: "amd-v1", second: "amd-v1" },
 	smmuv3: { first: "smmuv3-stage1", second: "smmuv3-stage2" },
@@ -53,7 +53,7 @@ const STAGES: Record<ArchitectureName, Record<TraceHead["stage"], ReplayFormatNa
 };
 
 /** `recorded`: that of the recording, where it is known. */
-export const REPLAY_ARCHITECTURES = ["recorded", ...(Object.keys(STAGES) as ArchitectureName[])] as const;
+export const REPLAY_ARCHITECTURES = ["recorded", ...(Object.keys(STAGES) as Array<keyof typeof STAGES>)] as const;
 
 export interface FormatChoice {
 	format?: ReplayFormatName;

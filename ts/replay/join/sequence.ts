@@ -23,6 +23,8 @@ export interface Pairs {
 export interface ShiftBounds {
 	least: number;
 	most: number;
+	/** host time minus guest time, microseconds, as the first uses of pages have it; null without clocks */
+	offset: number | null;
 }
 
 /** Invalidations that may be on their way at a moment: what bounds of a shift may be off by. */
@@ -90,6 +92,11 @@ function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: 
 	const off = candidates.map(({ h }) => (known === null ? 0 : outside(h - start, known)));
 	const leastOff = off.reduce((least, value) => Math.min(least, value));
 	const near = candidates.filter((_, index) => off[index] === leastOff);
+	// a few flushes that are all alike tell little of themselves: the clocks' difference, which the pages know, tells more
+	if (timed && known !== null && known.offset !== null && needed < AGREE) {
+		const { offset } = known;
+		return leastOf(near, ({ h }) => Math.abs(host.times[h] - guest.times[start] - offset));
+	}
 	for (const candidate of near) candidate.length = agreement(guest, host, start, candidate.h, LONGEST);
 	const longest = near.reduce((most, { length }) => Math.max(most, length), 0);
 	// without a clock the last fit wins: the guest starts later and both end together

@@ -8,6 +8,7 @@ import { Guest, type GuestLog } from "../importers/guest-log.ts";
 import { pageOf } from "../rows.ts";
 import { Kind } from "../trace.ts";
 import type { Ownership } from "./ownership.ts";
+import { offsetByFirstUse } from "./pages.ts";
 import type { ShiftBounds } from "./sequence.ts";
 
 /** One of this many facts may be wrong (a page that was mapped before the trace began, a stale use). */
@@ -45,7 +46,7 @@ export function shiftBounds(guest: GuestLog, host: HostLog, owners: Ownership, s
 	if (most.length === 0) return null;
 	most.sort((a, b) => a - b);
 	least.sort((a, b) => b - a);
-	return { most: most[Math.floor(most.length / TRUSTED)], least: least.length === 0 ? Number.NEGATIVE_INFINITY : least[Math.floor(least.length / TRUSTED)] };
+	return { most: most[Math.floor(most.length / TRUSTED)], least: least.length === 0 ? Number.NEGATIVE_INFINITY : least[Math.floor(least.length / TRUSTED)], offset: host.timed ? offsetByFirstUse(guest, host, owners) : null };
 }
 
 function livesOf(guest: GuestLog, owners: Ownership, submits: readonly number[]): Map<string, Life> {

@@ -1,10 +1,12 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
+import { translateAts } from "./architectures";
 import { Amdvi } from "./device/amdvi";
 import { Smmuv3 } from "./device/smmuv3";
 import { Riscv } from "./device/riscv";
 import { Vtd } from "./device/vtd";
 import { DeviceTables } from "./device/contract";
 import {
+  ACCESS_DEVICE,
   ARCH_AMDVI,
   ARCH_SMMUV3,
   ARCH_RISCV,
@@ -32,7 +34,11 @@ function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usiz
   let faults: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const at4 = <usize>i << 2;
-    const status = translateWith<D>(m, unit, load<u32>(rids + at4), load<u32>(pasids + at4), load<u64>(iovas + (<usize>i << 3)), load<u32>(accesses + at4), result);
+    const rid = load<u32>(rids + at4);
+    const pasid = load<u32>(pasids + at4);
+    const iova = load<u64>(iovas + (<usize>i << 3));
+    const access = load<u32>(accesses + at4);
+    const status = access & ACCESS_DEVICE ? translateAts(m, unit, rid, pasid, iova, access, result) : translateWith<D>(m, unit, rid, pasid, iova, access, result);
     let word = status;
     if (status == 0) {
       word |= (load<u32>(result, RESULT_HIT) << WORD_HIT_SHIFT) | (load<u32>(result, RESULT_SIZE_LG2) << WORD_SIZE_SHIFT);

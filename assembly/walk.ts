@@ -12,6 +12,9 @@ import {
   PtFormat,
 } from "./format/contract";
 import {
+  ACCESS_MAY_WRITE,
+  ACCESS_PRIVILEGED,
+  ACCESS_WRITE,
   CACHE_WALK_FIRST,
   CACHE_WALK_SECOND,
   MEMORY_POISON,
@@ -22,6 +25,7 @@ import {
   OUTCOME_RESERVED,
   OUTCOME_TRANSLATED,
   OUTCOME_UPDATE_REFUSED,
+  PERM_PRIVILEGED_SHIFT,
   STAGE_FIRST,
 } from "./layout";
 import { Engine, entryPointer, storePhysical } from "./memory/physical";
@@ -29,6 +33,8 @@ import { cacheAt, cachePointer, countReference, Walk } from "./unit";
 
 /** Look without leaving a trace: no caches, no counters, no A or D update. */
 export const WALK_PEEK: u32 = 1;
+/** A nested walk ends before its second stage: split-stage ATS. */
+export const WALK_FIRST_ONLY: u32 = 2;
 
 // paths of late walks in the scratch memory, one for each stage: {where u64, entry u64, table u64, level u32, state u32}
 const PATHS: usize = 2048;
@@ -197,7 +203,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       }
     }
     if (f.tracks(g)) {
-      const touched = f.touchLeaf(g, level, entry, writing);
+      const touched = f.touchLeaf(g, level, entry, writing && soils(permissions, access));
       if (touched != entry && !(mode & WALK_PEEK)) {
         const late = update<F, A>(m, unit, route, g, walk, where, level, entry, touched, mode);
         if (late != OUTCOME_TRANSLATED) return late;
@@ -212,6 +218,13 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
     walk.pa = f.itemAddress(g, level, entry, lg2) | (address & ((<u64>1 << lg2) - 1));
     return end(walk, OUTCOME_TRANSLATED, level, entry);
   }
+}
+
+/** A translation request without No Write makes dirty what it is allowed to write. */
+@inline
+export function soils(permissions: u32, access: u32): bool {
+  if (!(access & ACCESS_MAY_WRITE)) return true;
+  return (permissions & (access & ACCESS_PRIVILEGED ? ACCESS_WRITE << PERM_PRIVILEGED_SHIFT : ACCESS_WRITE)) != 0;
 }
 
 /** Write A and D bits back, as a compare-and-swap would: nobody else runs between the read and this write. */

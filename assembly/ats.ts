@@ -150,7 +150,7 @@ function translationRequest<D extends DeviceTables, A extends AtsRules>(
     const rights = rightsTold(passes || mode == WALK_FIRST_ONLY ? EVERYTHING : d.bypassPermissions(route), access);
     const told = passes || mode == WALK_FIRST_ONLY ? address : d.bypassAddress(unit, address);
     succeed(result, told, 12, rights, HIT_BYPASS, 0, 0);
-    complete(result, told, 12, rights, access, pasid, 0);
+    complete(result, told, 12, rights, access, pasid, a.entryFlags(unit, route, pasid, a.bypassAttributes()));
     if (!allows(rights, wanted)) store<u32>(result, missing<D>(unit, route, walk, rights, access), RESULT_FAULT);
     return STATUS_TRANSLATED;
   }

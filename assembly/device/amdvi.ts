@@ -375,8 +375,8 @@ export class Amdvi extends DeviceTables {
     if ((access & ACCESS_DEVICE) == ACCESS_TRANSLATION) low |= <u64>1 << 56;
     if (code == IO_PAGE_FAULT) {
       // a fault before the device table entry knows no requester
-      if (guest && access & ACCESS_EXECUTE) low |= <u64>1 << 49;
-      if (guest && !(access & ACCESS_PRIVILEGED)) low |= <u64>1 << 50;
+      if (what & REPORT_GN && access & ACCESS_EXECUTE) low |= <u64>1 << 49;
+      if (what & REPORT_GN && !(access & ACCESS_PRIVILEGED)) low |= <u64>1 << 50;
       if (what & REPORT_PR) low |= <u64>1 << 52;
       if (what & REPORT_PE) low |= <u64>1 << 54;
     }

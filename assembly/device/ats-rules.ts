@@ -48,6 +48,8 @@ export class AtsRules {
   @inline quietTranslated(unit: usize, code: u32): bool { return false; }
   /** ENTRY_* flags of a completion beside R, W, Exe, Priv and S: U, Global, N */
   @inline entryFlags(unit: usize, route: Route, pasid: u32, attributes: u32): u32 { return 0; }
+  /** attributes of an address that nothing translates */
+  @inline bypassAttributes(): u32 { return 0; }
   /** page requests of this device entry are taken */
   @inline takesPageRequests(unit: usize, device: usize): bool { return false; }
   /** response that the hardware gives by itself when the queue is full */

@@ -59,6 +59,9 @@ export class RiscvAts extends AtsRules {
     return pasid != NO_PASID && attributes & RISCV_ATTRIBUTE_GLOBAL ? ENTRY_GLOBAL : 0;
   }
 
+  // a Bare first stage is every process's
+  @inline bypassAttributes(): u32 { return RISCV_ATTRIBUTE_GLOBAL; }
+
   @inline takesPageRequests(unit: usize, device: usize): bool { return (load<u64>(entryWord(device, WORD_TC)) & TC_EN_PRI) != 0; }
 
   // 4.3, doublewords in the byte order of fctl.BE: 31:12 PID, 32 PV, 33 PRIV, 34 EXEC, 63:40 DID; 64 R, 65 W, 66 L, 75:67

@@ -20,7 +20,7 @@ const PRIQEN: u64 = 1 << 1;
 const ATSCHK: u64 = 1 << 4;
 /** SMMU_IDR0.PRI, ATSRECERR; SMMU_CR2.REC_CFG_ATS */
 const PRI: u64 = 1 << 16;
-const ATSRECERR: u64 = 1 << 13;
+const ATSRECERR: u64 = 1 << 23;
 const REC_CFG_ATS: u64 = 1 << 3;
 
 /** EATS as it counts (3.9.2): 0 none, 1 full, 2 split-stage, which wants ATSCHK. */
@@ -42,7 +42,6 @@ function forbidden(unit: usize, access: u32): u32 {
 
 @unmanaged @final
 export class Smmuv3Ats extends AtsRules {
-  @inline requestAccess(pasid: u32, access: u32): u32 { return access; }
   @inline refuseUnit(unit: usize, rid: u32, pasid: u32, access: u32): u32 {
     return register(unit, SMMU_CR0) & SMMUEN ? DECODED : forbidden(unit, access);
   }
@@ -74,8 +73,9 @@ export class Smmuv3Ats extends AtsRules {
     return COMPLETION_ABORT | (this.recordsErrors(unit) ? 0 : COMPLETION_QUIET);
   }
   @inline recordsErrors(unit: usize): bool { return (idr0(unit) & ATSRECERR) != 0 && (register(unit, SMMU_CR2) & REC_CFG_ATS) != 0; }
+  // before its walk a translated transaction meets errors of configuration alone
   @inline quietTranslated(unit: usize, code: u32): bool {
-    return code != F_TRANSL_FORBIDDEN && (code < F_TRANSLATION || code > F_PERMISSION) && !this.recordsErrors(unit);
+    return code != F_TRANSL_FORBIDDEN && !this.recordsErrors(unit);
   }
 
   @inline entryFlags(unit: usize, route: Route, pasid: u32, attributes: u32): u32 {

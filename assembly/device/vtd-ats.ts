@@ -21,8 +21,6 @@ function recoverable(code: u32): bool {
 
 @unmanaged @final
 export class VtdAts extends AtsRules {
-  // routeAccess of the device tables: RID_PRIV gives requests without PASID their privilege
-  @inline requestAccess(pasid: u32, access: u32): u32 { return access; }
   @inline refuseUnit(unit: usize, rid: u32, pasid: u32, access: u32): u32 { return changetype<Vtd>(0).refuseUnit(unit, rid, pasid); }
 
   // 9.3 TT: 01b; 9.4 DTE

@@ -166,7 +166,7 @@ function translationRequest<D extends DeviceTables, A extends AtsRules>(
       const attributes = e.meta >> 8;
       // an entry without the right to write may be one that waits for its D bit
       const enough = allows(e.meta, (access & ACCESS_PRIVILEGED) | (access & ACCESS_NO_WRITE ? wanted : wanted | ACCESS_WRITE));
-      if (enough && d.refuseOutput(unit, route, pa, access) == DECODED) {
+      if (enough) {
         c.hits += 1;
         const rights = rightsTold(d.rights(seenBy(e.meta, access), attributes), access);
         succeed(result, pa, lg2, rights, HIT_IOTLB, 0, attributes);
@@ -186,7 +186,7 @@ function translationRequest<D extends DeviceTables, A extends AtsRules>(
   const status = d.landing(unit, walk, result);
   complete(result, told, walk.lg2, rights, access, pasid, a.entryFlags(unit, route, pasid, walk.attributes));
   if (status != STATUS_TRANSLATED) store<u32>(result, status, RESULT_STATUS);
-  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk);
+  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk, d.cachedLg2(walk.pa, walk.lg2));
   if (!allows(rights, wanted)) store<u32>(result, missing<D>(unit, route, walk, rights, access), RESULT_FAULT);
   return status;
 }

@@ -3,9 +3,9 @@ import { CoreError, type IommuCapabilities, type IommuDriver } from "../core/ind
 import { type ArchitectureName, Engine, type EngineConfig } from "../engine/index.ts";
 import { AmdviIommu, amdviRegisters } from "./amdvi.ts";
 import { BounceIommu } from "./bounce.ts";
-import type { UnitSetting } from "./engine-iommu.ts";
-import { RiscvIommu } from "./riscv.ts";
-import { Smmuv3Iommu } from "./smmuv3.ts";
+import { DEVICE_TLB, type UnitSetting } from "./engine-iommu.ts";
+import { RiscvIommu, riscvRegisters } from "./riscv.ts";
+import { Smmuv3Iommu, smmuv3Registers } from "./smmuv3.ts";
 import { userFormats } from "./user-formats.ts";
 import { VtdIommu, vtdRegisters } from "./vtd.ts";
 
@@ -15,8 +15,8 @@ export { userFormats } from "./user-formats.ts";
 /** Kinds of unit: one line for each. */
 const KINDS: Partial<Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }>> = {
 	amdvi: { make: (setting) => new AmdviIommu(setting), registers: amdviRegisters },
-	smmuv3: { make: (setting) => new Smmuv3Iommu(setting), registers: {} },
-	riscv: { make: (setting) => new RiscvIommu(setting), registers: {} },
+	smmuv3: { make: (setting) => new Smmuv3Iommu(setting), registers: smmuv3Registers },
+	riscv: { make: (setting) => new RiscvIommu(setting), registers: riscvRegisters },
 	vtd: { make: (setting) => new VtdIommu(setting), registers: vtdRegisters },
 };
 
@@ -53,7 +53,7 @@ export function createUnits(descriptions: readonly UnitDescription[], config: Om
 	const architectures = descriptions.map(({ kind }) => (kind in KINDS ? (kind as ArchitectureName) : null));
 	const engine = Engine.create({
 		...config,
-		units: architectures.flatMap((architecture) => (architecture === null ? [] : [{ architecture, registers: KINDS[architecture]?.registers ?? {} }])),
+		units: architectures.flatMap((architecture) => (architecture === null ? [] : [{ architecture, registers: KINDS[architecture]?.registers ?? {}, deviceTlb: DEVICE_TLB }])),
 	});
 	const memory = { reader: userFormats, read64: (physical: bigint) => engine.memory.read64(physical) };
 	let index = 0;

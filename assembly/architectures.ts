@@ -1,5 +1,6 @@
 // Units by architecture: one line for each architecture in each function.
 import { translateTyped } from "./ats";
+import { batchWith } from "./batch";
 import { Amdvi, setAmdviRoute } from "./device/amdvi";
 import { AmdviAts } from "./device/amdvi-ats";
 import { RiscvAts } from "./device/riscv-ats";
@@ -34,6 +35,16 @@ export function translateAts(m: Engine, unit: usize, rid: u32, pasid: u32, addre
   if (arch == ARCH_SMMUV3) return translateTyped<Smmuv3, Smmuv3Ats>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_RISCV) return translateTyped<Riscv, RiscvAts>(m, unit, rid, pasid, address, access, result);
   return STATUS_FAULT;
+}
+
+/** Translate `count` requests of the batch columns; returns how many were not translated. */
+export function translateBatch(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
+  const arch = priv(unit).arch;
+  if (arch == ARCH_VTD) return batchWith<Vtd, VtdAts>(m, unit, columns, capacity, count);
+  if (arch == ARCH_AMDVI) return batchWith<Amdvi, AmdviAts>(m, unit, columns, capacity, count);
+  if (arch == ARCH_SMMUV3) return batchWith<Smmuv3, Smmuv3Ats>(m, unit, columns, capacity, count);
+  if (arch == ARCH_RISCV) return batchWith<Riscv, RiscvAts>(m, unit, columns, capacity, count);
+  return count;
 }
 
 /** `pasid`: NO_PASID for the requester's own route. Tables of the first and second stage, or 0. */

@@ -1,16 +1,9 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
-import { translateAts } from "./architectures";
-import { Amdvi } from "./device/amdvi";
-import { Smmuv3 } from "./device/smmuv3";
-import { Riscv } from "./device/riscv";
-import { Vtd } from "./device/vtd";
+import { translateTyped } from "./ats";
+import { AtsRules } from "./device/ats-rules";
 import { DeviceTables } from "./device/contract";
 import {
   ACCESS_DEVICE,
-  ARCH_AMDVI,
-  ARCH_SMMUV3,
-  ARCH_RISCV,
-  ARCH_VTD,
   RESULT_FAULT,
   RESULT_HIT,
   RESULT_PA,
@@ -21,9 +14,9 @@ import {
 } from "./layout";
 import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
-import { priv } from "./unit";
 
-function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
+/** Translate `count` requests; returns how many were not translated. */
+export function batchWith<D extends DeviceTables, A extends AtsRules>(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
   const iovas = columns;
   const outputs = iovas + (<usize>capacity << 3);
   const rids = outputs + (<usize>capacity << 3);
@@ -38,7 +31,7 @@ function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usiz
     const pasid = load<u32>(pasids + at4);
     const iova = load<u64>(iovas + (<usize>i << 3));
     const access = load<u32>(accesses + at4);
-    const status = access & ACCESS_DEVICE ? translateAts(m, unit, rid, pasid, iova, access, result) : translateWith<D>(m, unit, rid, pasid, iova, access, result);
+    const status = access & ACCESS_DEVICE ? translateTyped<D, A>(m, unit, rid, pasid, iova, access, result) : translateWith<D>(m, unit, rid, pasid, iova, access, result);
     let word = status;
     if (status == 0) {
       word |= (load<u32>(result, RESULT_HIT) << WORD_HIT_SHIFT) | (load<u32>(result, RESULT_SIZE_LG2) << WORD_SIZE_SHIFT);
@@ -51,14 +44,4 @@ function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usiz
     store<u32>(words + at4, word);
   }
   return faults;
-}
-
-/** Translate `count` requests; returns how many were not translated. */
-export function translateBatch(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
-  const arch = priv(unit).arch;
-  if (arch == ARCH_VTD) return batchWith<Vtd>(m, unit, columns, capacity, count);
-  if (arch == ARCH_AMDVI) return batchWith<Amdvi>(m, unit, columns, capacity, count);
-  if (arch == ARCH_SMMUV3) return batchWith<Smmuv3>(m, unit, columns, capacity, count);
-  if (arch == ARCH_RISCV) return batchWith<Riscv>(m, unit, columns, capacity, count);
-  return count;
 }

@@ -1,7 +1,7 @@
 // A recorded run: columns of events in, one answer per event out. Tables follow map and unmap events; caches follow
 // recorded invalidations alone, as on the machine that was recorded.
 import { translate } from "./architectures";
-import { mapPages, unmapPages } from "./formats";
+import { mapPages, peekTable, unmapPages } from "./formats";
 import { invalidate } from "./invalidate";
 import {
   ACCESS_ANY,
@@ -60,7 +60,6 @@ import {
 import { Engine } from "./memory/physical";
 import { books, geometryOf } from "./table";
 import { walkOf } from "./unit";
-import { peekTable } from "./walkers";
 
 @unmanaged @final
 class RunDevice {

@@ -1,18 +1,20 @@
-// Edits by format number: one line for each format.
+// Everything that is done to one table by itself (edits, peeks), by format number: one line for each format, in `done`.
 import * as edit from "./edit";
 import { readDirty as readDirtyOf } from "./edit-dirty";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
-import { PtFormat } from "./format/contract";
+import { Geometry, PtFormat } from "./format/contract";
 import { VmsaFirst } from "./format/vmsav8-first";
 import { VmsaSecond } from "./format/vmsav8-second";
 import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
-import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND } from "./layout";
+import { EDIT_FORMAT, EDIT_OK, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, STAGE_FIRST } from "./layout";
 import { RiscvSv } from "./format/riscv-sv";
 import { RiscvSv32 } from "./format/riscv-sv32";
 import { Engine } from "./memory/physical";
 import { geometryOf } from "./table";
+import { walkOf } from "./unit";
+import { WALK_PEEK, walkAlone } from "./walk";
 
 const OPEN: u32 = 0;
 const CLOSE: u32 = 1;
@@ -20,12 +22,22 @@ const MAP: u32 = 2;
 const UNMAP: u32 = 3;
 const PROTECT: u32 = 4;
 const DIRTY: u32 = 5;
+const PEEK: u32 = 6;
+const CLASSIFY: u32 = 7;
+
+function peek<F extends PtFormat>(m: Engine, table: usize, address: u64, access: u32): u32 {
+  const walk = walkOf(m.silent, 0);
+  walk.references = 0;
+  return walkAlone<F>(m, m.silent, 0, geometryOf(table), STAGE_FIRST, 0, address, access, false, walk, WALK_PEEK);
+}
 
 function doneBy<F extends PtFormat>(m: Engine, table: usize, what: u32, first: u64, size: u64, other: u64, permissions: u32, flags: u32): u32 {
   if (what == MAP) return edit.map<F>(m, table, first, other, size, permissions, flags);
   if (what == UNMAP) return edit.unmap<F>(m, table, first, size);
   if (what == PROTECT) return edit.protect<F>(m, table, first, size, permissions);
   if (what == DIRTY) return readDirtyOf<F>(m, table, first, size, other, flags);
+  if (what == PEEK) return peek<F>(m, table, first, permissions);
+  if (what == CLASSIFY) return changetype<F>(0).kind(geometryOf(table), permissions, first);
   if (what == OPEN) return edit.openTable<F>(m, table);
   edit.closeTable<F>(m, table);
   return EDIT_OK;
@@ -66,4 +78,14 @@ export function protectPages(m: Engine, table: usize, first: u64, size: u64, per
 
 export function readDirty(m: Engine, table: usize, first: u64, size: u64, at: u64, flags: u32): u32 {
   return done(m, table, DIRTY, first, size, at, 0, flags);
+}
+
+/** Walk one table by itself, without caches, counters or updates; OUTCOME_*, the answer in the silent unit's walk record. */
+export function peekTable(m: Engine, g: Geometry, address: u64, access: u32): u32 {
+  return done(m, changetype<usize>(g), PEEK, address, 0, 0, access, 0);
+}
+
+/** ENTRY_* of an entry in a table of this geometry. */
+export function classify(m: Engine, geometry: usize, level: u32, entry: u64): u32 {
+  return done(m, geometry, CLASSIFY, entry, 0, 0, level, 0);
 }

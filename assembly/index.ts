@@ -1,7 +1,6 @@
 // Exports only. `context` is the engine's record, `unit` a unit's, `table` a page table's: linear-memory addresses
 // that ts/engine plans. 64-bit values cross as two words, so that no BigInt is made.
 import * as architectures from "./architectures";
-import { translateBatch } from "./batch";
 import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
 import { takeFault } from "./fault";
@@ -14,7 +13,6 @@ import { checkGeometry } from "./format/contract";
 import { engine, forgetHit, span, storePhysical } from "./memory/physical";
 import { books, geometryOf } from "./table";
 import { cachePointer as cacheOf, forgetLast, priv, register, setCache, setRegister, walkOf } from "./unit";
-import { peekTable } from "./walkers";
 
 @inline
 function wide(low: u32, high: u32): u64 {
@@ -175,7 +173,7 @@ export function readDirty(
 /** Walk one table without a trace; OUTCOME_*, the address at scratch + 8 and lg2 bytes at scratch + 16. */
 export function lookUp(context: usize, table: usize, low: u32, high: u32, access: u32): u32 {
   const m = engine(context);
-  const outcome = peekTable(m, geometryOf(table), wide(low, high), access);
+  const outcome = formats.peekTable(m, geometryOf(table), wide(low, high), access);
   const walk = walkOf(m.silent, 0);
   store<u64>(m.scratch, walk.pa, 8);
   store<u32>(m.scratch, walk.lg2, 16);
@@ -200,8 +198,31 @@ export function translate64(context: usize, unit: usize, rid: u32, pasid: u32, a
   return architectures.translate(m, unit, rid, pasid, address, access, m.result);
 }
 
+/**
+ * Translate with a trace of at most `capacity` records (TRACE_* in layout.ts) at `buffer`; returns how many were written.
+ * The answer is where `translate` leaves it.
+ */
+export function explain(
+  context: usize, unit: usize, buffer: u32, capacity: u32, rid: u32, pasid: u32, low: u32, high: u32, access: u32,
+): u32 {
+  const m = engine(context);
+  m.trace = buffer;
+  m.traceCapacity = capacity;
+  m.traceLength = 0;
+  // the memoised requester would hide which cache knows it
+  forgetLast(unit);
+  architectures.translate(m, unit, rid, pasid, wide(low, high), access, m.result);
+  m.trace = 0;
+  return m.traceLength;
+}
+
+/** ENTRY_* of an entry of a walk whose geometry is at `geometry`. */
+export function classify(context: usize, geometry: usize, level: u32, low: u32, high: u32): u32 {
+  return formats.classify(engine(context), geometry, level, wide(low, high));
+}
+
 export function batch(context: usize, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
-  return translateBatch(engine(context), unit, columns, capacity, count);
+  return architectures.translateBatch(engine(context), unit, columns, capacity, count);
 }
 
 export function run(

@@ -309,6 +309,23 @@ export const HIT_IOTLB = 1;
 export const HIT_DEVICE_TLB = 2;
 export const HIT_BYPASS = 3; // no translation asked for by the device tables
 
+// ---- the trace of one translation: records of TRACE_BYTES (assembly/trace.ts)
+export const TRACE_ADDRESS = 0; // u64 physical address; of TRACE_WALK the input
+export const TRACE_VALUE = TRACE_ADDRESS + 8; // u64 the entry in its own byte order undone; of TRACE_WALK the root
+export const TRACE_WHAT = TRACE_VALUE + 8; // u32
+export const TRACE_STAGE = TRACE_WHAT + 4; // u32 STAGE_*
+export const TRACE_LEVEL = TRACE_STAGE + 4; // u32
+export const TRACE_SIZE = TRACE_LEVEL + 4; // u32 bytes of the reference
+export const TRACE_GEOMETRY = TRACE_SIZE + 4; // u32 pointer to the walk's geometry
+export const TRACE_DETAIL = TRACE_GEOMETRY + 4; // u32 7:0 ENTRY_* or CACHE_*, 15:8 MEMORY_* of a refused reference
+export const TRACE_BYTES = TRACE_DETAIL + 4;
+export const TRACE_RECORDS = 256; // more than the bound on references (walk.ts) with device tables, updates and notes
+export const TRACE_READ = 1;
+export const TRACE_WRITE = 2; // an A or D update
+export const TRACE_CACHED = 3; // a cache (CACHE_*) answered
+export const TRACE_WALK = 4; // a page-table walk starts
+export const TRACE_PHASE = 5; // what follows decodes a device entry (CACHE_CONTEXT), a PASID entry (CACHE_PASID), or walks the route (CACHE_IOTLB)
+
 // ---- how a page-table walk ends, in words that all formats share
 export const OUTCOME_TRANSLATED = 0;
 export const OUTCOME_NOT_PRESENT = 1;

@@ -4,7 +4,7 @@ import { Geometry, PtFormat } from "./format/contract";
 import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
 import { Walk, walkOf } from "./unit";
-import { soils, TableAccess, WALK_FIRST_ONLY, walkTable } from "./walk";
+import { soils, TableAccess, WALK_FIRST_ONLY, walkAlone, walkTable } from "./walk";
 
 /** Stage-2 walk failed on behalf of stage 1: its report becomes the walk's own. */
 @inline
@@ -28,7 +28,7 @@ export class ThroughSecond<F extends PtFormat> extends TableAccess {
     const second = walkOf(unit, 1);
     second.references = 0;
     const access: u32 = ACCESS_IMPLICIT | (updating ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ);
-    const outcome = walkTable<F, TableAccess>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, address, access, updating, second, mode);
+    const outcome = walkAlone<F>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, address, access, updating, second, mode);
     walk.references += second.references;
     if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, updating ? 2 : 1);
     walk.entryAddress = second.pa;
@@ -53,7 +53,7 @@ export function throughSecond<S extends PtFormat>(
   const r = changetype<Route>(route);
   const second = walkOf(unit, 1);
   second.references = 0;
-  const outcome = walkTable<S, TableAccess>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, walk.pa, access, writing && soils(walk.permissions, access), second, mode);
+  const outcome = walkAlone<S>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, walk.pa, access, writing && soils(walk.permissions, access), second, mode);
   walk.references += second.references;
   if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, 0);
   walk.pa = second.pa;

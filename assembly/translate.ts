@@ -44,9 +44,12 @@ import {
   STAGE_TABLES,
   STATUS_FAULT,
   STATUS_TRANSLATED,
+  TRACE_CACHED,
+  TRACE_PHASE,
   UNIT_SOURCE_TAG,
 } from "./layout";
 import { Engine } from "./memory/physical";
+import { note } from "./trace";
 import { cacheAt, cachePointer, counters, priv, Walk, walkOf } from "./unit";
 import { walkRoute } from "./walkers";
 
@@ -74,6 +77,11 @@ export function seenBy(permissions: u32, access: u32): u32 {
 
 // ---- routes
 
+@inline
+function trace(m: Engine, what: u32, cache: u32): void {
+  if (m.trace != 0) note(m, what, STAGE_TABLES, 0, 0, 0, 0, 0, cache);
+}
+
 /** Device entry of a requester from the context cache or the tables; 0 on a fault, whose code is in the result. */
 export function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, result: usize): usize {
   const d = changetype<D>(0);
@@ -85,10 +93,12 @@ export function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u3
     const entry = find(c, key, TAG_VALID);
     if (entry != 0) {
       c.hits += 1;
+      trace(m, TRACE_CACHED, CACHE_CONTEXT);
       return <usize>changetype<Entry>(entry).value;
     }
     c.misses += 1;
   }
+  trace(m, TRACE_PHASE, CACHE_CONTEXT);
   const device = <usize>p.scratchDevice;
   const code = d.decodeDevice(m, unit, rid, device);
   if (code != DECODED) {
@@ -128,10 +138,12 @@ export function pasidRouteOf<D extends DeviceTables>(m: Engine, unit: usize, dev
     const entry = find(c, key, tag);
     if (entry != 0) {
       c.hits += 1;
+      trace(m, TRACE_CACHED, CACHE_PASID);
       return <usize>changetype<Entry>(entry).value;
     }
     c.misses += 1;
   }
+  trace(m, TRACE_PHASE, CACHE_PASID);
   const route = <usize>p.scratchRoute;
   const code = d.decodePasid(m, unit, device, rid, lookup, changetype<Route>(route));
   if (code != DECODED) {
@@ -256,6 +268,7 @@ function walked<D extends DeviceTables>(
   const route = changetype<Route>(found);
   const walk = walkOf(unit, 0);
   walk.references = 0;
+  trace(m, TRACE_PHASE, CACHE_IOTLB);
   const outcome = walkRoute(m, unit, found, tag, address, access, 0);
   const code = outcome != OUTCOME_TRANSLATED ? d.code(unit, route, walk, access) : d.refuseOutput(unit, route, walk.pa, access);
   if (code != DECODED) {

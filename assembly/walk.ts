@@ -17,6 +17,7 @@ import {
   ACCESS_WRITE,
   CACHE_WALK_FIRST,
   CACHE_WALK_SECOND,
+  MEMORY_ABSENT,
   MEMORY_POISON,
   OUTCOME_ACCESS_ERROR,
   OUTCOME_NOT_PRESENT,
@@ -27,14 +28,20 @@ import {
   OUTCOME_UPDATE_REFUSED,
   PERM_PRIVILEGED_SHIFT,
   STAGE_FIRST,
+  TRACE_CACHED,
+  TRACE_READ,
+  TRACE_WRITE,
 } from "./layout";
 import { Engine, entryPointer, storePhysical } from "./memory/physical";
+import { note, noteEntry, noteWalk } from "./trace";
 import { cacheAt, cachePointer, countReference, Walk } from "./unit";
 
 /** Look without leaving a trace: no caches, no counters, no A or D update. */
 export const WALK_PEEK: u32 = 1;
 /** A nested walk ends before its second stage: split-stage ATS. */
-export const WALK_FIRST_ONLY: u32 = 2;
+export const WALK_FIRST_ONLY: u32 = 4;
+/** Leave a trace (trace.ts); every walk sets this by itself. */
+const WALK_TRACE: u32 = 2;
 
 // paths of late walks in the scratch memory, one for each stage: {where u64, entry u64, table u64, level u32, state u32}
 const PATHS: usize = 2048;
@@ -117,6 +124,10 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
   walk.address = address;
   walk.stage = stage;
   walk.implicit = 0;
+  if (m.trace != 0) {
+    mode |= WALK_TRACE;
+    noteWalk(m, walk, g);
+  }
   const outside = f.outside(g, address);
   if (outside != OUTCOME_TRANSLATED) {
     walk.entryAddress = 0;
@@ -131,6 +142,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       level = cached - 1;
       table = walk.pa;
       state = walk.permissions;
+      if (mode & WALK_TRACE) note(m, TRACE_CACHED, stage, level, table, 0, 0, changetype<usize>(g), caches + level);
     }
   }
   const entryLg2 = f.entryLg2(g);
@@ -145,13 +157,18 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
     if (reached != OUTCOME_TRANSLATED) return reached;
     walk.references += 1;
     if (!(mode & WALK_PEEK)) countReference(unit, stage, level);
-    if (!f.reaches(g, walk.entryAddress)) return end(walk, OUTCOME_ACCESS_ERROR, level, 0);
+    if (!f.reaches(g, walk.entryAddress)) {
+      if (mode & WALK_TRACE) noteEntry(m, walk, g, TRACE_READ, 0, 1 << entryLg2, MEMORY_ABSENT << 8);
+      return end(walk, OUTCOME_ACCESS_ERROR, level, 0);
+    }
     const pointer = entryPointer(m, walk.entryAddress, 1 << entryLg2);
     if (pointer == 0) {
+      if (mode & WALK_TRACE) noteEntry(m, walk, g, TRACE_READ, 0, 1 << entryLg2, m.refusal << 8);
       return end(walk, m.refusal == MEMORY_POISON ? OUTCOME_POISON : OUTCOME_ACCESS_ERROR, level, 0);
     }
     let entry = f.read(g, pointer);
     const kind = f.kind(g, level, entry);
+    if (mode & WALK_TRACE) noteEntry(m, walk, g, TRACE_READ, entry, 1 << entryLg2, kind);
     if (kind != ENTRY_LEAF) {
       if (kind == ENTRY_ABSENT) return end(walk, OUTCOME_NOT_PRESENT, level, entry);
       if (kind == ENTRY_RESERVED) return end(walk, OUTCOME_RESERVED, level, entry);
@@ -227,6 +244,13 @@ export function soils(permissions: u32, access: u32): bool {
   return (permissions & (access & ACCESS_PRIVILEGED ? ACCESS_WRITE << PERM_PRIVILEGED_SHIFT : ACCESS_WRITE)) != 0;
 }
 
+/** `walkTable` of tables that are reached straight, as a call: one copy of it for each format. */
+export function walkAlone<F extends PtFormat>(
+  m: Engine, unit: usize, route: usize, g: Geometry, stage: u32, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
+): u32 {
+  return walkTable<F, TableAccess>(m, unit, route, g, stage, tag, address, access, writing, walk, mode);
+}
+
 /** Write A and D bits back, as a compare-and-swap would: nobody else runs between the read and this write. */
 @inline
 function update<F extends PtFormat, A extends TableAccess>(
@@ -254,6 +278,8 @@ function update<F extends PtFormat, A extends TableAccess>(
   // through the format's own byte order, then by the checked store
   f.write(g, m.scratch + 32, touched);
   const value = bytes == 8 ? load<u64>(m.scratch + 32) : <u64>load<u32>(m.scratch + 32);
-  if (storePhysical(m, walk.entryAddress, bytes, value) != 0) return end(walk, OUTCOME_ACCESS_ERROR, level, entry);
+  const refused = storePhysical(m, walk.entryAddress, bytes, value);
+  if (mode & WALK_TRACE) noteEntry(m, walk, g, TRACE_WRITE, touched, bytes, refused << 8);
+  if (refused != 0) return end(walk, OUTCOME_ACCESS_ERROR, level, entry);
   return OUTCOME_TRANSLATED;
 }

@@ -1,20 +1,19 @@
 // Every instantiated walk, by number. A format or a nested pair that is not here costs nothing.
 import { walkAmdGuest } from "./device/amdvi-host";
-import { walkVmsa, walkVmsaFirst, walkVmsaSecond } from "./device/smmuv3-walk";
+import { walkVmsa } from "./device/smmuv3-walk";
 import { walkVtdNested } from "./device/vtd-nested";
-import { walkRiscv, walkStage } from "./device/riscv-walk";
+import { walkRiscv } from "./device/riscv-walk";
 import { firstStage, Route, secondStage } from "./device/route";
 import { WALKER_AMD_NESTED, WALKER_AMD_V1, WALKER_AMD_V2, WALKER_RISCV_FIRST, WALKER_RISCV_NESTED, WALKER_VMSA_FIRST, WALKER_VMSA_NESTED, WALKER_VTD_FIRST, WALKER_VTD_NESTED, WALKER_VTD_SECOND } from "./device/walkers";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
-import { Geometry } from "./format/contract";
 import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
-import { ACCESS_MAY_WRITE, ACCESS_WRITE, FORMAT_AMD_V1, FORMAT_AMD_V2, FORMAT_RISCV_SV, FORMAT_RISCV_SV32, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, FORMAT_VTD_FIRST, FORMAT_VTD_SECOND, OUTCOME_RESERVED, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
+import { ACCESS_MAY_WRITE, ACCESS_WRITE, OUTCOME_RESERVED, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
 import { walkNested } from "./nested";
 import { walkOf } from "./unit";
-import { TableAccess, WALK_PEEK, walkTable } from "./walk";
+import { TableAccess, walkAlone, walkTable } from "./walk";
 
 /** Walk a route for one access; the answer is in the unit's first walk record. */
 export function walkRoute(m: Engine, unit: usize, found: usize, tag: u64, address: u64, access: u32, mode: u32): u32 {
@@ -25,11 +24,11 @@ export function walkRoute(m: Engine, unit: usize, found: usize, tag: u64, addres
     return walkTable<VtdSecond, TableAccess>(m, unit, found, secondStage(route), STAGE_SECOND, tag, address, access, writing, walk, mode);
   }
   if (route.walker == WALKER_VTD_FIRST) {
-    return walkTable<VtdFirst, TableAccess>(m, unit, found, firstStage(route), STAGE_FIRST, tag, address, access, writing, walk, mode);
+    return walkAlone<VtdFirst>(m, unit, found, firstStage(route), STAGE_FIRST, tag, address, access, writing, walk, mode);
   }
   if (route.walker == WALKER_VTD_NESTED) return walkVtdNested(m, unit, found, tag, address, access, writing, walk, mode);
   if (route.walker == WALKER_AMD_V1) {
-    return walkTable<AmdV1, TableAccess>(m, unit, found, secondStage(route), STAGE_SECOND, tag, address, access, writing, walk, mode);
+    return walkAlone<AmdV1>(m, unit, found, secondStage(route), STAGE_SECOND, tag, address, access, writing, walk, mode);
   }
   if (route.walker == WALKER_AMD_V2) return walkAmdGuest(m, unit, found, tag, address, access, writing, walk, mode);
   if (route.walker == WALKER_AMD_NESTED) {
@@ -43,32 +42,6 @@ export function walkRoute(m: Engine, unit: usize, found: usize, tag: u64, addres
   }
   if (route.walker >= WALKER_RISCV_FIRST && route.walker <= WALKER_RISCV_NESTED) {
     return walkRiscv(m, unit, found, tag, address, access, writing, walk, mode);
-  }
-  walk.outcome = OUTCOME_RESERVED;
-  return OUTCOME_RESERVED;
-}
-
-/** Walk one table by itself, without caches, counters or updates; the answer is in the silent unit's walk record. */
-export function peekTable(m: Engine, g: Geometry, address: u64, access: u32): u32 {
-  const unit = <usize>m.silent;
-  const walk = walkOf(unit, 0);
-  walk.references = 0;
-  if (g.format == FORMAT_VTD_SECOND) {
-    return walkTable<VtdSecond, TableAccess>(m, unit, 0, g, STAGE_SECOND, 0, address, access, false, walk, WALK_PEEK);
-  }
-  if (g.format == FORMAT_VTD_FIRST) {
-    return walkTable<VtdFirst, TableAccess>(m, unit, 0, g, STAGE_FIRST, 0, address, access, false, walk, WALK_PEEK);
-  }
-  if (g.format == FORMAT_AMD_V1) {
-    return walkTable<AmdV1, TableAccess>(m, unit, 0, g, STAGE_SECOND, 0, address, access, false, walk, WALK_PEEK);
-  }
-  if (g.format == FORMAT_AMD_V2) {
-    return walkTable<AmdV2, TableAccess>(m, unit, 0, g, STAGE_FIRST, 0, address, access, false, walk, WALK_PEEK);
-  }
-  if (g.format == FORMAT_VMSA_FIRST) return walkVmsaFirst(m, unit, 0, g, 0, address, access, false, walk, WALK_PEEK);
-  if (g.format == FORMAT_VMSA_SECOND) return walkVmsaSecond(m, unit, 0, g, 0, address, access, false, walk, WALK_PEEK);
-  if (g.format == FORMAT_RISCV_SV || g.format == FORMAT_RISCV_SV32) {
-    return walkStage(m, unit, 0, g, STAGE_FIRST, 0, address, access, false, walk, WALK_PEEK);
   }
   walk.outcome = OUTCOME_RESERVED;
   return OUTCOME_RESERVED;

@@ -1,5 +1,6 @@
 // node bench/huge.mjs EVENTS FILE: writes a synthetic run (.iot or .csv), replays it as a stream, and prints what that took.
-// One JSON line; rss is of this process, whose writing holds no more than a chunk either.
+// One JSON line; rss is of this process, whose writing holds no more than a chunk either. With node --expose-gc, held is the most
+// that buffers and heap held after a collection, whatever else the machine did meanwhile.
 import { rmSync, writeSync, openSync, closeSync, statSync } from "node:fs";
 import { exporterFor } from "../dist/ts/replay/exporters/index.js";
 import { replay } from "../dist/ts/replay/replay.js";
@@ -14,9 +15,15 @@ closeSync(file);
 const written = seconds(started);
 try {
 	started = performance.now();
-	const { dma, iotlb, events: replayed, refusedEdits, importSeconds } = await replay(path, { stream: stream === "stream" });
+	let held = 0;
+	const collect = () => {
+		globalThis.gc?.();
+		const { arrayBuffers, heapUsed } = process.memoryUsage();
+		held = Math.max(held, arrayBuffers + heapUsed);
+	};
+	const { dma, iotlb, events: replayed, refusedEdits, importSeconds } = await replay(path, { stream: stream === "stream", ...(globalThis.gc ? { onProgress: ({ phase }) => phase === "replay" && collect() } : {}) });
 	const replayedIn = seconds(started);
-	console.log(JSON.stringify({ events: replayed, dma, iotlb, refusedEdits, bytes: statSync(path).size, written, importSeconds, replayedIn, rss: process.resourceUsage().maxRSS * 1024 }));
+	console.log(JSON.stringify({ events: replayed, dma, iotlb, refusedEdits, bytes: statSync(path).size, written, importSeconds, replayedIn, ...(globalThis.gc ? { held } : {}), rss: process.resourceUsage().maxRSS * 1024 }));
 } finally {
 	rmSync(path);
 }

@@ -63,3 +63,65 @@ export class JsUnit {
 		return -1;
 	}
 }
+
+/** Two stages without any cache: each first-stage table, and the output, goes through the second stage. */
+export class JsNested {
+	words = new Map();
+	nextTable = 0;
+
+	/** `bytes`: tables of the first stage, which the second maps as they are by 2 MiB leaves */
+	constructor(bytes) {
+		this.second = this.table();
+		this.first = 0;
+		this.guestTables = 4096;
+		for (let at = 0; at < bytes; at += 2 ** 21) this.put(this.second, at, at + READ + WRITE + LEAF, 1, () => this.table());
+	}
+
+	table() {
+		this.nextTable += 4096;
+		return 2 ** 40 + this.nextTable;
+	}
+
+	put(root, address, leaf, last, make) {
+		let table = root;
+		for (let level = 3; level > last; level--) {
+			const at = table + (Math.floor(address / 2 ** (12 + 9 * level)) % 512) * 8;
+			let entry = this.words.get(at);
+			if (entry === undefined) {
+				entry = make() + READ + WRITE;
+				this.words.set(at, entry);
+			}
+			table = entry - (entry % 4096);
+		}
+		this.words.set(table + (Math.floor(address / 2 ** (12 + 9 * last)) % 512) * 8, leaf);
+	}
+
+	map(iova, guest, pa) {
+		this.put(this.first, iova, guest + READ + WRITE, 0, () => {
+			this.guestTables += 4096;
+			return this.guestTables - 4096;
+		});
+		this.put(this.second, guest, pa + READ + WRITE, 0, () => this.table());
+	}
+
+	/** output of one stage, or -1; `through`: its tables lie behind the second stage */
+	walk(root, address, need, through) {
+		let table = root;
+		for (let level = 3; level >= 0; level--) {
+			const span = 2 ** (12 + 9 * level);
+			let at = table + (Math.floor(address / span) % 512) * 8;
+			if (through) at = this.walk(this.second, at, READ, false);
+			const entry = this.words.get(at);
+			if (entry === undefined || (entry & need) !== need) return -1;
+			table = entry - (entry % 4096);
+			if (level === 0 || entry & LEAF) return table + (address % span);
+		}
+		return -1;
+	}
+
+	/** output address, or -1 for a fault */
+	translate(_rid, iova, need) {
+		const guest = this.walk(this.first, iova, need, true);
+		return guest < 0 ? -1 : this.walk(this.second, guest, need, false);
+	}
+}

@@ -54,12 +54,13 @@ import { Geometry } from "../format/contract";
 import { allocate, framePointer, NO_FRAME } from "../memory/frames";
 import { Engine, entryPointer } from "../memory/physical";
 import { register, setRegister, Walk, walkOf } from "../unit";
-import { TableAccess, walkTable } from "../walk";
+import { walkAlone } from "../walk";
 import { identity } from "./amdvi-host";
 import { DECODED, DETOUR_BYPASS, DeviceTables, poisoned, tablePointer } from "./contract";
 import { entryWord, firstStage, Route, ROUTE_UNCACHED, secondStage } from "./route";
 import { WALKER_AMD_NESTED, WALKER_AMD_V1, WALKER_AMD_V2 } from "./walkers";
 
+// 2.2.2.1, 2.2.6, 3.4: 51:12 of every table address
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 // ---- Control (3.4.3; 36:34 DevTblSegEn)
@@ -87,7 +88,7 @@ const DEV_TAB_HARDWARE_ERROR: u32 = 3;
 const PAGE_TAB_HARDWARE_ERROR: u32 = 4;
 export const INVALID_DEVICE_REQUEST: u32 = 8;
 
-// ---- AMDVI_REPORT: what the record of the fault in hand says; 15:0 DomainID
+// ---- AMDVI_REPORT, the engine's own: what the record of the fault in hand says; 15:0 DomainID
 const REPORT_RZ: u64 = 1 << 16;
 const REPORT_PR: u64 = 1 << 17;
 const REPORT_PE: u64 = 1 << 18;
@@ -97,7 +98,7 @@ export const REPORT_US: u64 = 1 << 22; // of INVALID_DEVICE_REQUEST
 const TARGET_ABORT: u64 = 2 << 20;
 const DATA_ERROR: u64 = 3 << 20;
 
-// ---- Route.bits
+// ---- Route.bits, the engine's own, after fields of the device table entry (2.2.2.1)
 export const VALID: u32 = 1; // V: ranges are looked at
 const TRANSLATES: u32 = 2; // TV
 const BAD_MODE: u32 = 4;
@@ -277,7 +278,7 @@ export class Amdvi extends DeviceTables {
         walk.entry = 0;
         const outcome = mode == 0
           ? identity(host, walk, where, false)
-          : walkTable<AmdV1, TableAccess>(m, unit, device, host, STAGE_SECOND, route.secondTag, where, ACCESS_READ, false, walk, 0);
+          : walkAlone<AmdV1>(m, unit, device, host, STAGE_SECOND, route.secondTag, where, ACCESS_READ, false, walk, 0);
         if (outcome != OUTCOME_TRANSLATED) return this.blocked(unit, route, classify(unit, walk, who));
         if (mode != 0) walk.entryAddress = walk.pa;
       }

@@ -3,24 +3,27 @@
 //
 // To add an architecture: one file that extends DeviceTables, one line in each switch of architectures.ts.
 import { Engine, entryPointer } from "../memory/physical";
-import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED } from "../layout";
+import { MEMORY_POISON, STAGE_TABLES, STATUS_TRANSLATED, TRACE_READ } from "../layout";
+import { note } from "../trace";
 import { Walk, countReference } from "../unit";
 import { Route, ROUTE_QUIET } from "./route";
 
-/** Decode results that are no fault code. */
+/** Decode results that are no fault code; the engine's own, as the next two. */
 export const DECODED: u32 = 0;
 
-/** With a fault code (0: a fault that has none): it is raised, but not recorded. */
+/** The engine's own, with a fault code (0: a fault that has none): it is raised, but not recorded. */
 export const NOT_RECORDED: u32 = 1 << 31;
 
-/** Answer of `detour`: the address is not translated. */
+/** Answer of `detour`, the engine's own: the address is not translated. */
 export const DETOUR_BYPASS: u32 = 16;
 
 /** A table word that could not be read: `m.refusal` says why. */
 @inline
 export function tablePointer(m: Engine, unit: usize, address: u64, bytes: u32, level: u32): usize {
   countReference(unit, STAGE_TABLES, level);
-  return entryPointer(m, address, bytes);
+  const pointer = entryPointer(m, address, bytes);
+  if (m.trace != 0) note(m, TRACE_READ, STAGE_TABLES, level, address, pointer == 0 ? 0 : load<u64>(pointer), bytes, 0, pointer == 0 ? m.refusal << 8 : 0);
+  return pointer;
 }
 
 @inline

@@ -51,7 +51,7 @@ import {
 import { firstStage, Route, ROUTE_QUIET, secondStage, spareStage } from "./route";
 import { WALKER_RISCV_FIRST, WALKER_RISCV_NESTED, WALKER_RISCV_SECOND } from "./walkers";
 
-// ---- tc
+// ---- tc (3.1.3.1)
 export const TC_V: u64 = 1;
 export const TC_EN_ATS: u64 = 1 << 1;
 export const TC_EN_PRI: u64 = 1 << 2;
@@ -66,12 +66,13 @@ export const TC_SBE: u64 = 1 << 10;
 export const TC_SXL: u64 = 1 << 11;
 const TC_RESERVED: u64 = 0xffff_ffff_00ff_f000;
 
+// 6.4
 const FCTL_GXL: u64 = 1 << 2;
 
-/** Tag bit of answers that are made with PC.ta.SUM: they grant other rights than those of the same space without it. */
+/** Tag bit, the engine's own, of answers that are made with PC.ta.SUM: they grant other rights than those of the same space without it. */
 const TAG_SUM: u64 = 1 << 38;
 
-/** A mode that is no encoding, as a number of levels. */
+/** The engine's own: a mode that is no encoding, as a number of levels. */
 const NO_MODE: u32 = 255;
 /** [3.1.3.1 SXL] with SXL=1 a guest address has 34 bits, whatever the second-stage mode. */
 export const SXL_GUEST_BITS: u32 = 34;

@@ -36,6 +36,7 @@ const MSI_NOT_VALID: u32 = 262;
 const MSI_MISCONFIGURED: u32 = 263;
 const MSI_CORRUPT: u32 = 270;
 
+// 3.3.3, and the chapter of the Advanced Interrupt Architecture above
 const V: u64 = 1;
 const C: u64 = 1 << 63;
 const BASIC_RESERVED: u64 = (0x7f << 3) | (<u64>0x1ff << 54);

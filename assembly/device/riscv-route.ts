@@ -28,12 +28,13 @@ import { register, setRegister } from "../unit";
 import { isExtended, misconfigured, TC_DPE, TC_GADE, TC_PDTV, TC_SADE, TC_SBE, TC_SXL, TC_V, validFirstStage } from "./riscv-context";
 import { bigEndian, CAP_PD8, capabilities, PPN, ROOT_PPN, wordsOf } from "./riscv-words";
 
+// 6.5 ddtp, 6.4 fctl, 3.1.3 MODE of iohgatp and fsc
 const DDTP_OFF: u64 = 0;
 const DDTP_THREE_LEVELS: u64 = 4;
 const FCTL_GXL: u64 = 1 << 2;
 const MODE_SHIFT: u64 = 60;
 
-/** No table on the way, and none is to be made. */
+/** The engine's own: no table on the way, and none is to be made. */
 const NOTHING: usize = 1;
 
 @inline
@@ -110,7 +111,7 @@ function writeContext(at: usize, words: usize, extended: bool, swapped: bool): v
   put(at, load<u64>(words), swapped);
 }
 
-/** Bits of tc that the first stages of a device share. */
+/** 3.1.3.1: bits of tc that the first stages of a device share. */
 const SHAPE: u64 = TC_SADE | TC_SBE | TC_SXL;
 
 /** SHAPE of a first stage, or of none (`first` null). */

@@ -22,16 +22,17 @@ import {
 import { Engine } from "../memory/physical";
 import { adopt } from "../nested";
 import { Walk, walkOf } from "../unit";
-import { TableAccess, WALK_PEEK, walkTable } from "../walk";
+import { TableAccess, WALK_PEEK, walkAlone, walkTable } from "../walk";
 import { besideInterruptFiles, hasMsiTable, isInterruptFile, walkMsi } from "./riscv-msi";
 import { firstStage, Route, secondStage, spareStage } from "./route";
 import { WALKER_RISCV_FIRST, WALKER_RISCV_SECOND } from "./walkers";
 
+// the engine's own words of attributes and permissions
 const RIGHTS: u32 = 7 << RISCV_ATTRIBUTE_RIGHTS_SHIFT;
-/** What a Bare first stage contributes: everything is allowed, in every address space. */
+/** The engine's own: what a Bare first stage contributes: everything is allowed, in every address space. */
 const BARE: u32 = RISCV_ATTRIBUTE_USER | RISCV_ATTRIBUTE_GLOBAL | RIGHTS;
 const BARE_LG2: u32 = 48;
-/** Rights that a Bare stage gives user and supervisor. */
+/** The engine's own: rights that a Bare stage gives user and supervisor. */
 const ALL: u32 = 63;
 
 /** One stage by itself, of either entry size. */
@@ -39,9 +40,9 @@ export function walkStage(
   m: Engine, unit: usize, found: usize, g: Geometry, stage: u32, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
 ): u32 {
   if (g.format == FORMAT_RISCV_SV32) {
-    return walkTable<RiscvSv32, TableAccess>(m, unit, found, g, stage, tag, address, access, writing, walk, mode);
+    return walkAlone<RiscvSv32>(m, unit, found, g, stage, tag, address, access, writing, walk, mode);
   }
-  return walkTable<RiscvSv, TableAccess>(m, unit, found, g, stage, tag, address, access, writing, walk, mode);
+  return walkAlone<RiscvSv>(m, unit, found, g, stage, tag, address, access, writing, walk, mode);
 }
 
 /** First-stage tables are reached through the second stage, in its form for tables (`spareStage`). */

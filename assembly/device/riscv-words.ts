@@ -1,7 +1,8 @@
 // What RISC-V IOMMU tables share: reads of several doublewords, and the capabilities (6.3) that shape them. Section
 // numbers are those of the RISC-V IOMMU Architecture Specification 1.0.
-import { MEMORY_ABSENT, MEMORY_OK, MEMORY_POISON, RISCV_CAPABILITIES, RISCV_FCTL, STAGE_TABLES } from "../layout";
+import { MEMORY_ABSENT, MEMORY_OK, MEMORY_POISON, RISCV_CAPABILITIES, RISCV_FCTL, STAGE_TABLES, TRACE_READ } from "../layout";
 import { Engine, entryPointer } from "../memory/physical";
+import { note } from "../trace";
 import { countReference, register } from "../unit";
 import { poisoned } from "./contract";
 
@@ -19,9 +20,9 @@ export const CAP_END: u64 = 1 << 27;
 export const CAP_PD8: u32 = 38;
 export const CAP_QOSID: u64 = 1 << 41;
 
-/** 53:10 of a table entry, as an address. */
+/** 3.1.1, 3.2.1: 53:10 of a table entry, as an address. */
 export const PPN: u64 = 0x003f_ffff_ffff_fc00;
-/** 43:0 of iohgatp, iosatp, pdtp and msiptp. */
+/** 3.1.3: 43:0 of iohgatp, iosatp, pdtp and msiptp. */
 export const ROOT_PPN: u64 = 0x0fff_ffff_ffff;
 
 @inline
@@ -52,6 +53,12 @@ export function wordsOf(m: Engine): usize {
  * comes before poison anywhere. Counts one reference of `level` unless `silent`.
  */
 export function readWords(m: Engine, unit: usize, address: u64, count: u32, swapped: bool, level: u32, silent: bool): u32 {
+  const state = fetchWords(m, unit, address, count, swapped, level, silent);
+  if (m.trace != 0) note(m, TRACE_READ, STAGE_TABLES, level, address, state == MEMORY_OK ? load<u64>(wordsOf(m)) : 0, count << 3, 0, state << 8);
+  return state;
+}
+
+function fetchWords(m: Engine, unit: usize, address: u64, count: u32, swapped: bool, level: u32, silent: bool): u32 {
   const bits = physicalBits(unit);
   const words = wordsOf(m);
   if (!silent) countReference(unit, STAGE_TABLES, level);

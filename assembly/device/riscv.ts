@@ -68,12 +68,13 @@ export const DDTP_BARE: u32 = 1;
 const DDTP_ONE_LEVEL: u32 = 2;
 const DDTP_THREE_LEVELS: u32 = 4;
 
+// 3.1.1, 3.2.1 non-leaf entries; 3.2.3.1 PC.ta
 const NON_LEAF_RESERVED: u64 = 0xffc0_0000_0000_03fe;
 const PC_ENS: u64 = 2;
 const PC_SUM: u64 = 4;
 const PC_RESERVED: u64 = 0xffff_ffff_0000_0ff8;
 
-// ---- Route.bits
+// ---- Route.bits, the engine's own
 const CONTEXT: u32 = 1; // there is a device context
 export const PDTV: u32 = 2;
 export const DIRECTORY: u32 = 4; // with PDTV: pdtp.MODE is not Bare
@@ -82,7 +83,7 @@ const PROCESS: u32 = 16; // the route is a process's
 const ENS: u32 = 32;
 export const WIDTH_SHIFT: u32 = 8; // 15:8 bits of a process_id
 
-// ---- words of a device entry
+// ---- words of a device entry, the engine's own
 export const WORD_TC: u32 = 0;
 const WORD_FSC: u32 = 1;
 

@@ -2,7 +2,7 @@
 import { Geometry } from "../format/contract";
 import { DEVICE_ENTRY_BYTES, ROUTE_BYTES } from "../layout";
 
-// ---- flags
+// ---- flags, the engine's own
 export const ROUTE_QUIET: u32 = 1; // faults are not recorded (FPD and its like)
 export const ROUTE_UNCACHED: u32 = 16; // a refusal that the PASID cache does not keep
 
@@ -21,7 +21,7 @@ export class Route {
   // three geometries of GEOMETRY_BYTES follow
 }
 
-const FIRST: usize = 64; // Route is 64 bytes at most
+const FIRST: usize = 64; // the engine's own: Route is 64 bytes at most
 
 @inline
 export function firstStage(route: Route): Geometry {

@@ -4,7 +4,7 @@ import { Geometry } from "../format/contract";
 import { SMMU_IDR0, SMMU_IDR1, SMMU_IDR3, SMMU_IDR5, VMSA_DS, VMSA_PA52 } from "../layout";
 import { register } from "../unit";
 
-// ---- SMMU_IDR0
+// ---- SMMU_IDR0 (6.3.1)
 export const S2P: u64 = 1;
 export const S1P: u64 = 1 << 1;
 export const TTF_64: u64 = 1 << 3; // TTF[1]: VMSAv8-64
@@ -15,7 +15,7 @@ export const ASID16: u64 = 1 << 12;
 export const VMID16: u64 = 1 << 18;
 export const CD2L: u64 = 1 << 19;
 export const TERM_MODEL: u64 = 1 << 26;
-// ---- SMMU_IDR3
+// ---- SMMU_IDR3 (6.3.4)
 export const HAD: u64 = 1 << 2;
 export const XNX: u64 = 1 << 4;
 export const FWB: u64 = 1 << 8;

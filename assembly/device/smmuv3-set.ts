@@ -9,8 +9,9 @@ import { Engine } from "../memory/physical";
 import { register, setRegister } from "../unit";
 import { idr0 } from "./smmuv3-registers";
 
+// 5.1, 6.3.24: the address of a level 2 table and of the stream table
 const ADDRESS: u64 = 0x00ff_ffff_ffff_ffc0;
-/** StreamIDs of one level 2 table: 16 KiB */
+/** 6.3.25 SPLIT: lg2 StreamIDs of one level 2 table, of 16 KiB */
 const SPLIT: u32 = 8;
 
 /** Make the stream table: two levels where the unit has them, so that frames serve the streams that are used. */

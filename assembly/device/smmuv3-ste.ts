@@ -12,7 +12,7 @@ import {
   outputWidth, S1P, S2P, shape, stallModel, STT, substreamBits, TTF_64, updatesOf, VMID16, wideDescriptors, widthFlags, widthOf, XNX,
 } from "./smmuv3-registers";
 
-// ---- stream worlds (STRW)
+// ---- stream worlds (5.2 STRW), numbers of the engine's own
 export const EL1: u32 = 0;
 export const EL2: u32 = 1;
 export const EL2_E2H: u32 = 2;

@@ -6,18 +6,18 @@ import { ACCESS_PRIVILEGED, OUTCOME_NOT_PRESENT, STAGE_FIRST, STAGE_SECOND, VMSA
 import { Engine } from "../memory/physical";
 import { walkNested } from "../nested";
 import { Walk } from "../unit";
-import { TableAccess, walkTable } from "../walk";
+import { walkAlone } from "../walk";
 import { firstStage, Route, secondStage, spareStage } from "./route";
 import { WALKER_VMSA_FIRST, WALKER_VMSA_SECOND } from "./walkers";
 
 /** Stage 2 alone, of an address, a CD or a level 1 CD. */
 export function walkVmsaSecond(m: Engine, unit: usize, found: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
-  return walkTable<VmsaSecond, TableAccess>(m, unit, found, g, STAGE_SECOND, tag, address, access, writing, walk, mode);
+  return walkAlone<VmsaSecond>(m, unit, found, g, STAGE_SECOND, tag, address, access, writing, walk, mode);
 }
 
 /** Stage 1 alone. */
 export function walkVmsaFirst(m: Engine, unit: usize, found: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
-  return walkTable<VmsaFirst, TableAccess>(m, unit, found, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
+  return walkAlone<VmsaFirst>(m, unit, found, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
 }
 
 /** The address without its top byte: bit 55 is repeated. */

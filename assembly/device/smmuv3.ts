@@ -45,7 +45,7 @@ const OVERRIDE_SHIFT: u64 = 50; // PRIVCFG and INSTCFG, as in Route.bits
 const RECORD: u64 = STALL | S2 | (3 << 40) | TT_READ;
 const FETCH_ADDRESS: u64 = 0x00ff_ffff_ffff_fff8;
 
-// ---- Route.bits
+// ---- Route.bits, the engine's own, after fields of STE and CD (5.2, 5.4)
 const DISABLED: u32 = 1; // SMMUEN = 0
 export const ABORT: u32 = 2; // STE.Config, or GBPA
 const LAZY: u32 = 4; // a CD decides for requests without SubstreamID
@@ -59,10 +59,9 @@ const TBI1: u32 = 512;
 const PRIVCFG_SHIFT: u32 = 28; // 0 without ATTR_PERMS_OVR
 const INSTCFG_SHIFT: u32 = 30;
 
-/** PASID-cache key of requests without SubstreamID that use CD 0: beyond every SubstreamID. */
+/** The engine's own: PASID-cache key of requests without SubstreamID that use CD 0: beyond every SubstreamID. */
 const NO_SUBSTREAM: u32 = 1 << 20;
-const CD_BYTES: usize = 64;
-/** where a CD is put while it is decoded */
+/** The engine's own: where a CD is put while it is decoded */
 const CD_AT: usize = 2560;
 
 @inline

@@ -9,7 +9,7 @@ import { Walk, walkOf } from "../unit";
 import { TableAccess, walkTable } from "../walk";
 import { firstStage, Route } from "./route";
 
-/** `Walk.implicit` of a stage-2 failure: 1 a table of the first stage, 2 an update, and */
+/** The engine's own: `Walk.implicit` of a stage-2 failure: 1 a table of the first stage, 2 an update, and */
 export const IMPLICIT_UPDATE: u32 = 2;
 export const IMPLICIT_ROOT: u32 = 3; // the table at FSPTPTR
 

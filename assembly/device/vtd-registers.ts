@@ -32,7 +32,7 @@ export const ECAP_SMPWC: u64 = 1 << 48;
 export const ECAP_ADMS: u64 = 1 << 52;
 export const ECAP_RPRIVS: u64 = 1 << 53;
 
-/** address field of every structure */
+/** 9.1 to 9.6: 63:12, the address field of every structure */
 export const TABLE: u64 = ~0xfff;
 
 /** RTADDR_REG.TTM (11.4.5) */

@@ -95,7 +95,7 @@ export function setVtdRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: 
   return EDIT_OK;
 }
 
-// a directory of one frame serves 15 bits of PASID (PDTS = 2); a wider one is made when a PASID asks for it
+// 9.4: a directory of one frame serves 15 bits of PASID (PDTS = 2); a wider one is made when a PASID asks for it
 const FIRST_PDTS: u32 = 2;
 const DIRECTORY: u64 = 0xe00; // 11:9 PDTS
 

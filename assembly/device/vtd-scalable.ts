@@ -67,7 +67,7 @@ import {
 } from "./vtd-registers";
 import { WALKER_VTD_FIRST, WALKER_VTD_NESTED, WALKER_VTD_SECOND } from "./walkers";
 
-// ---- Route.bits; 0: the second stage of legacy mode
+// ---- Route.bits, the engine's own; 0: the second stage of legacy mode
 export const SCALABLE: u32 = 1;
 const HAS_FIRST: u32 = 2;
 const SUPERVISOR: u32 = 4; // SRE
@@ -120,7 +120,7 @@ export const SGN_8_INTERRUPT: u32 = 0x87;
 const SFS_9_UNSNOOPED: u32 = 0x90;
 const SFS_10_UPDATE: u32 = 0x91;
 
-// what stands in for a PASID that no table can hold, above its 20 bits
+// the engine's own: what stands in for a PASID that no table can hold, above its 20 bits
 const TOO_WIDE: u32 = 1 << 20;
 const RID_TOO_WIDE: u32 = 1 << 21;
 const NO_PASIDS: u32 = 1 << 22;

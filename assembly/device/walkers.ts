@@ -1,4 +1,4 @@
-// The walks that are instantiated: one number for each format, and for each nested pair that an architecture has.
+// The walks that are instantiated, numbers of the engine's own: one number for each format, and for each nested pair that an architecture has.
 export const WALKER_VTD_SECOND: u32 = 1;
 export const WALKER_VTD_FIRST: u32 = 2;
 export const WALKER_VTD_NESTED: u32 = 3;

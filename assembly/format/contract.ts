@@ -30,14 +30,14 @@ export function checkGeometry(): void {
   if (offsetof<Geometry>() > <usize>GEOMETRY_BYTES) ERROR("GEOMETRY_BYTES");
 }
 
-// ---- kinds of entry
+// ---- kinds of entry, the engine's own
 export const ENTRY_ABSENT: u32 = 0;
 export const ENTRY_TABLE: u32 = 1;
 export const ENTRY_LEAF: u32 = 2;
 export const ENTRY_RESERVED: u32 = 3; // a reserved bit is set, or a leaf stands where none may
 export const ENTRY_OUTPUT_SIZE: u32 = 4; // its address is wider than the output
 
-/** All user and privileged permissions. */
+/** All user and privileged permissions: the engine's own word. */
 export const ALL_PERMISSIONS: u32 = 63;
 
 @unmanaged

@@ -52,7 +52,7 @@ const N: u64 = 1 << 63; // [PRIV "Svnapot"] level 0 with ppn[3:0] = 1000 only: 6
 const NAPOT_LG2: u32 = 16;
 const NAPOT_PPN: u64 = 8 << 10;
 
-/** Bit of the permission word: the leaf, or a pointer above it, has G. */
+/** Bit of the permission word, the engine's own: the leaf, or a pointer above it, has G. */
 export const PERM_GLOBAL: u32 = 64;
 
 // ---- what the low ten bits say, whatever the entry's width

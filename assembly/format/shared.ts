@@ -35,6 +35,7 @@ export function refuseReadWrite(permissions: u32, access: u32): u32 {
   return OUTCOME_TRANSLATED;
 }
 
+// Intel SDM volume 3, 4.5 "4-Level Paging and 5-Level Paging"
 const X86_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const X86_PAGE_SIZE: u64 = 1 << 7;
 

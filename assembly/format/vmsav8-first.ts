@@ -7,6 +7,7 @@ import { VMSA_ACCESSED, VMSA_AFFD, VMSA_DIRTY, VMSA_DS, VMSA_E0PD, VMSA_EPAN, VM
 import { Geometry } from "./contract";
 import { ACCESS_FLAG, DIRTY_MODIFIER, NOT_ACCESSED, refusedBy, Vmsa, WAS_DIRTY } from "./vmsav8";
 
+// D8.3, D8.4
 const UNPRIVILEGED: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
 const INNER_SHAREABLE: u64 = 3 << 8;
@@ -14,13 +15,13 @@ const NOT_GLOBAL: u64 = 1 << 11;
 const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;
 
-// state: table bits 62:59
+// state, the engine's own: table bits 62:59 (D8.3.1)
 const PXN_TABLE: u32 = 1;
 const UXN_TABLE: u32 = 2;
 const NO_UNPRIVILEGED: u32 = 4;
 const NO_WRITE: u32 = 8;
 
-/** Bit of `attributes`: every address space of the VMID may use the answer. 2:0 AttrIndx, 4:3 SH. */
+/** Bit of `attributes`, the engine's own: every address space of the VMID may use the answer. 2:0 AttrIndx, 4:3 SH. */
 export const ATTRIBUTE_GLOBAL: u32 = 1 << 6;
 
 @unmanaged @final

@@ -7,6 +7,7 @@ import { VMSA_ACCESSED, VMSA_AFFD, VMSA_DIRTY, VMSA_DS, VMSA_FWB, VMSA_PTW, VMSA
 import { Geometry } from "./contract";
 import { ACCESS_FLAG, DIRTY_MODIFIER, NOT_ACCESSED, refusedBy, Vmsa, WAS_DIRTY } from "./vmsav8";
 
+// D8.3, D8.4.2, D8.6.5
 const NORMAL: u64 = 15 << 2; // write-back, cacheable
 const READ: u64 = 1 << 6;
 const WRITE: u64 = 1 << 7;
@@ -14,7 +15,7 @@ const INNER_SHAREABLE: u64 = 3 << 8;
 const XN: u64 = 3 << 53;
 const NO_EXECUTE: u64 = 2 << 53; // for every privilege
 
-/** Bit of `permissions`: S2PTW keeps table accesses off this memory. */
+/** Bit of `permissions`, the engine's own: S2PTW keeps table accesses off this memory. */
 const DEVICE: u32 = 1 << 7;
 
 @unmanaged @final

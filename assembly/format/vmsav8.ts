@@ -20,7 +20,7 @@ export const WAS_DIRTY: u64 = 1 << 55;
 const TABLE: u64 = 3;
 const BLOCK: u64 = 1;
 
-/** Bit of `permissions` beside those of users and the privileged: AF is 0 and nobody may set it. */
+/** Bit of `permissions`, the engine's own, beside those of users and the privileged: AF is 0 and nobody may set it. */
 export const NOT_ACCESSED: u32 = 1 << 6;
 
 /** The first refusal of an access, for the permissions that its privilege sees. */

@@ -20,10 +20,11 @@ import {
 import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
 import { narrowInput, refuseReadWrite } from "./shared";
 
+// 9.8
 const READ: u64 = 1;
 const WRITE: u64 = 2;
 const EXECUTE: u64 = 4;
-const PAGE_SIZE: u64 = 1 << 7; // 9.8: "1: maps a page"
+const PAGE_SIZE: u64 = 1 << 7; // 1: maps a page
 const ACCESSED: u64 = 1 << 8;
 const DIRTY: u64 = 1 << 9;
 const SNOOP: u64 = 1 << 11;

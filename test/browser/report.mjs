@@ -135,8 +135,18 @@ export async function reportChecks(check, { directory, executablePath, args }) {
 			assert.ok(statSync(report.path).size < 5e6);
 		});
 	}
+	const sweep = join(directory, "sweep.html");
+	await check("ioasid sweep -o sweep.html", () => {
+		run(bin, ["sweep", join(traces, REPORTS[1].files.join(`+${traces}/`)), "--grid", "iotlb=4x4,full:64,full:1024", "--grid", "format=vtd-second,smmuv3-stage1", "-o", sweep], directory);
+	});
 	const browser = await chromium.launch({ executablePath, args });
 	try {
+		for (const scheme of ["light", "dark"]) {
+			await check(`the comparison of a sweep draws every plot, ${scheme}`, async () => {
+				const page = await look(browser, sweep, ["iotlb", "format"].flatMap((axis) => [`hit_rate-${axis}`, `references_per_dma-${axis}`]), scheme);
+				assert.equal(await page.locator("#results tbody tr").count(), 6);
+			});
+		}
 		for (const { name, path, plots } of REPORTS) {
 			for (const scheme of ["light", "dark"]) {
 				await check(`the report (${name}) draws every plot, ${scheme}`, async () => {

@@ -132,6 +132,62 @@ describe("ioasid info", () => {
 	});
 });
 
+describe("ioasid explain", () => {
+	const vectors = join(root, "test/vectors/vtd-qemu.json.gz");
+
+	it("prints a tree with the entry and field that decided", () => {
+		const { status, stdout, stderr } = run(["explain", vectors, "vtd-legacy48-20261101-2#2"]);
+		expect(stderr).toBe("");
+		expect(status).toBe(0);
+		expect(stdout).not.toContain("\u001b");
+		expect(stdout.trimEnd().split("\n")).toEqual([
+			"vtd: vtd-legacy48-20261101-2#2: read of 0x28788b72c0 by 01:00.0 (0x100)",
+			"├─ RTADDR = 0x2d12000, GSTS = 0x80000000",
+			"├─ root entry at 0x2d12010 = 0x2a38001 0x0 (VT-d 9.1)",
+			"│     P=1  CTP=0x2a38 (0x2a38000)",
+			"├─ context entry at 0x2a38000 = 0x111b001 0x9f5559 (VT-d 9.3)",
+			"│     P=1  SSPTPTR=0x111b (0x111b000)  AW=0x1 (39 bits, 3 levels)  DID=0x9f55",
+			"├─ second stage of 0x28788b72c0, table at 0x111b000, level 2 (VT-d 9.8)",
+			"│  ├─ SS-PDPE at 0x111b508 = 0x34c000000102c00f (VT-d 9.8)",
+			"│  │     R=1  W=1  X=1  ADDR=0x102c (0x102c000)",
+			"│  ├─ SS-PDE at 0x102ce20 = 0xa81000000185507b (VT-d 9.8)",
+			"│  │     R=1  W=1  ADDR=0x1855 (0x1855000)",
+			"│  ├─ SS-PTE at 0x18555b8 = 0x0 absent (VT-d 9.8)",
+			"│  │     >R=0<  >W=0<",
+			"└─ fault",
+			"   LGN.3 (0x6): a read where the second stage has no R [VT-d 7.1.3]",
+			"   because SS-PTE at 0x18555b8: R = 0x0, W = 0x0 (not present)",
+			"   the file expects fault 0x6 (read-not-permitted)",
+		]);
+	});
+
+	it("prints one JSON object for each request", () => {
+		const { status, stdout } = run(["explain", vectors, "vtd-legacy48-20261101-2", "--json"]);
+		expect(status).toBe(0);
+		const told = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+		expect(told.length).toBeGreaterThan(3);
+		expect(told[2]).toMatchObject({ version: 1, architecture: "vtd", fault: { code: 6, name: "LGN.3" }, answer: { status: "fault" } });
+		expect(told[2].steps.at(-1)).toMatchObject({ table: "SS-PTE", address: "0x18555b8", value: "0x0", decided: true });
+	});
+
+	it.each([
+		[["explain", vectors]],
+		[["explain", vectors, "no-such-case"]],
+		[["explain", join(root, "test/scenarios/ioasid.json.gz"), "x"]],
+		[["explain", join(root, "package.json"), "x"]],
+		[["explain", cut, "x"]],
+		[["explain", join(root, "no-such-file"), "x"]],
+		[["explain", vectors, "x", "--rid", "hello"]],
+		[["explain", vectors, "x", "--address", "0x1ffffffffffffffff"]],
+		[["explain", vectors, "x", "--access", "dance"]],
+	])("refuses %j with one line and exit 2", (args) => {
+		const { status, stdout, stderr } = run(args);
+		expect(status).toBe(2);
+		expect(stdout).toBe("");
+		expect(stderr.trim().split("\n")).toHaveLength(1);
+	});
+});
+
 describe("the commands that answer questions", () => {
 	const faults = ["vtd_faults_edu.qemu.log.gz", "vtd_faults_edu.guest_ftrace.txt.gz"].map((name) => join(root, "test/traces", name));
 

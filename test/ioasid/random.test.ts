@@ -327,7 +327,7 @@ class Walk {
 		const table = this.tables[a % this.tables.length];
 		const va = BigInt(b % 48) * PAGE;
 		if (c % 4 === 0) table.clear(va);
-		else table.write(va, BigInt(c % 72) * PAGE, 0, true, c % 3 !== 0);
+		else table.write(va, BigInt(c % 72) * PAGE, 1, true, c % 3 !== 0);
 		for (const door of [...this.doors, ...this.graveyard]) {
 			for (const [number, space] of door.spaces) {
 				if (space.table?.root !== table.root) continue;
@@ -479,7 +479,7 @@ class Walk {
 		expect(result.kind, where).toBe("memory");
 		if (result.kind !== "memory") return;
 		const owned = this.machine.ownerOf(result.physical);
-		expect(owned?.backing.owner === allowed.process && owned.address === allowed.address, `${where}: 0x${owned?.address.toString(16)} instead of 0x${allowed.address.toString(16)}`).toBe(true);
+		expect(owned?.run.owner === allowed.process && owned.address === allowed.address, `${where}: 0x${owned?.address.toString(16)} instead of 0x${allowed.address.toString(16)}`).toBe(true);
 	}
 
 	private probe(name: string, vpasid: number | null, address: bigint, write: boolean): void {
@@ -559,7 +559,7 @@ describe("random calls at all doors", () => {
 					walk.finish();
 					for (const [op, count] of walk.taken) taken.set(op, (taken.get(op) ?? 0) + count);
 				}),
-				{ numRuns: Math.ceil((TOTAL * 2) / LENGTH / KINDS.length), seed: 20210709, endOnFailure: process.env.IOASID_SHRINK === "0" },
+				{ numRuns: Math.ceil((TOTAL * 2) / LENGTH / KINDS.length), seed: 20210709, interruptAfterTimeLimit: 45_000, endOnFailure: process.env.IOASID_SHRINK === "0" },
 			);
 			// no door refuses everything
 			for (const op of OPS) expect(taken.get(op) ?? 0, op).toBeGreaterThan(5);

@@ -132,6 +132,21 @@ await check("a run that fails is told with its point, the others are kept", asyn
 	await worker.ended;
 });
 
+await check("the examples of the help", async () => {
+	const examples = (command) => [...spawnSync(process.execPath, [main, command, "--help"], { encoding: "utf8" }).stdout.matchAll(/^ {2}\$ ioasid (.+redis:.+)$/gm)].map(([, line]) => line.replace("redis://localhost:6379", url).split(" "));
+	const [workers, sweeps] = [examples("worker"), examples("sweep")];
+	assert.ok(workers.length > 0 && sweeps.length > 0);
+	const running = workers.map((args) => ioasid(...args));
+	for (const args of sweeps) {
+		const asked = ioasid(...args);
+		assert.deepEqual(await asked.ended, { code: 0, signal: null }, asked.said);
+	}
+	for (const worker of running) {
+		worker.kill("SIGTERM");
+		assert.deepEqual(await worker.ended, { code: 0, signal: null }, worker.said);
+	}
+});
+
 await check("a Redis that does not answer is one line", () => {
 	const { status, stderr } = spawnSync(process.execPath, [main, "sweep", "run.iot", "--redis", "redis://user:secret@127.0.0.1:1"], { cwd: dir, env, encoding: "utf8" });
 	assert.equal(status, 2);

@@ -106,6 +106,18 @@ describe("synthetic runs", () => {
 		{ title: "behind a bridge, lazy", seed: 23, devices: 3, mode: "lazy", bridged: true, requests: 100 },
 		{ title: "fewer invalidations than an alignment wants", seed: 9, devices: 2, mode: "strict", requests: 5 },
 	];
+	// nightly, or IOASID_SEEDS=n: as many seeds of each mode
+	const seeds = Number(process.env.IOASID_SEEDS ?? (process.env.IOASID_NIGHTLY ? 200 : 0));
+	test.runIf(seeds > 0).each(runs)("many seeds: $title", { timeout: 3_600_000 }, async ({ title: _, ...options }) => {
+		const failures: unknown[] = [];
+		for (let seed = 1; seed <= seeds; seed++) {
+			const run = generateRun({ ...options, seed: 1000 * options.seed + seed, requests: Math.min(options.requests, 80) });
+			const { explained, wrong, unexplained, forbidden, faultsOnMapped, backwards } = replayWithMaps(await importTrace([named("q", run.qemu), named("f", run.ftrace)], { strict: true }));
+			if (explained !== run.dmas || wrong + unexplained + forbidden + faultsOnMapped + backwards > 0) failures.push({ seed: 1000 * options.seed + seed, dmas: run.dmas, explained, wrong, unexplained, forbidden, faultsOnMapped, backwards });
+		}
+		expect(failures).toEqual([]);
+	});
+
 	for (const { title, ...options } of runs) {
 		test(title, async () => {
 			const run = generateRun(options);

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { conformanceCommand } from "./commands/conformance.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { curveCommand } from "./commands/curve.ts";
+import { explainCommand } from "./commands/explain.ts";
 import { faultsCommand } from "./commands/faults.ts";
 import { infoCommand } from "./commands/info.ts";
 import { mergeCommand } from "./commands/merge.ts";
@@ -24,7 +25,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 const program = new Command("ioasid").version(VERSION).description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
 
 /** One line for each command. */
-for (const command of [replayCommand, infoCommand, convertCommand, curveCommand, faultsCommand, whatifCommand, sweepCommand, mergeCommand, workerCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
+for (const command of [replayCommand, infoCommand, convertCommand, curveCommand, faultsCommand, whatifCommand, sweepCommand, mergeCommand, workerCommand, conformanceCommand, explainCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
 
 withExamples(program, [
 	["compare a recorded run with the model, DMA by DMA", "ioasid replay run.merged.csv.gz"],

@@ -1,6 +1,7 @@
 import pc from "picocolors";
 import type { LoggedFault } from "../replay/logged-fault.ts";
-import type { ImportReport, Trace } from "../replay/trace.ts";
+import type { TraceStream } from "../replay/head.ts";
+import type { ImportReport } from "../replay/trace.ts";
 import { Kind } from "../replay/trace.ts";
 import type { ReplaySummary } from "../replay/summary.ts";
 import { bytes, number, percent, table } from "./table.ts";
@@ -83,24 +84,32 @@ export function renderDamage(report: Pick<ImportReport, "damage" | "damagedLines
 }
 
 /** What a trace holds. */
-export function renderInfo(trace: Trace): string {
-	const { columns, devices, report } = trace;
+export async function renderInfo(stream: TraceStream): Promise<string> {
+	const trace = stream.head;
+	const { devices, report } = trace;
 	const counts = new Map<number, number>();
-	for (let i = 0; i < columns.length; i++) counts.set(columns.kind[i], (counts.get(columns.kind[i]) ?? 0) + 1);
 	const of = (kind: number) => number(counts.get(kind) ?? 0);
 	const perDevice = devices.map(() => ({ dma: 0, map: 0, unmap: 0, fault: 0 }));
-	for (let i = 0; i < columns.length; i++) {
-		const device = columns.kind[i] === Kind.invalidate ? undefined : perDevice[columns.id[i]];
-		if (device === undefined) continue;
-		if (columns.kind[i] === Kind.dma) device.dma++;
-		else if (columns.kind[i] === Kind.map) device.map++;
-		else if (columns.kind[i] === Kind.unmap) device.unmap++;
-		else device.fault++;
+	let [events, first, last] = [0, 0, 0];
+	for await (const { length, kind, id, time } of stream.chunks()) {
+		for (let i = 0; i < length; i++) {
+			counts.set(kind[i], (counts.get(kind[i]) ?? 0) + 1);
+			const device = kind[i] === Kind.invalidate ? undefined : perDevice[id[i]];
+			if (device === undefined) continue;
+			if (kind[i] === Kind.dma) device.dma++;
+			else if (kind[i] === Kind.map) device.map++;
+			else if (kind[i] === Kind.unmap) device.unmap++;
+			else device.fault++;
+		}
+		if (length === 0) continue;
+		if (events === 0) first = time[0];
+		last = time[length - 1];
+		events += length;
 	}
-	const seconds = columns.length === 0 ? 0 : (columns.time[columns.length - 1] - columns.time[0]) / 1e6;
+	const seconds = (last - first) / 1e6;
 	return [
 		`${trace.files.join(", ")}: recorded on ${trace.architecture}, ${trace.stage}-stage tables, ${seconds.toFixed(3)} s`,
-		`${number(columns.length)} events: ${of(Kind.dma)} dma, ${of(Kind.map)} map, ${of(Kind.unmap)} unmap, ${of(Kind.invalidate)} invalidate, ${of(Kind.fault)} fault`,
+		`${number(events)} events: ${of(Kind.dma)} dma, ${of(Kind.map)} map, ${of(Kind.unmap)} unmap, ${of(Kind.invalidate)} invalidate, ${of(Kind.fault)} fault`,
 		`${number(report.lines)} lines read, ${number(report.ignoredLines)} without an event, ${number(report.damagedLines)} damaged`,
 		"",
 		table(

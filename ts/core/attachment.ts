@@ -16,7 +16,8 @@ export class Attachment implements Attached {
 		readonly device: Device,
 		/** replaced when a space changes its kind under its number */
 		public space: AddressSpace,
-		readonly mode: BindingMode,
+		/** replaced with it */
+		public mode: BindingMode,
 		/** null: software, or a note under a PASID table */
 		readonly slot: Slot | null,
 		readonly options: {

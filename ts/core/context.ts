@@ -47,9 +47,27 @@ export class Context {
 		this.name = name;
 	}
 
+	private readonly cookies = new Map<bigint, Device[]>();
+
+	addDevice(device: Device, cookie: bigint | null): void {
+		this.devices.set(device, { cookie });
+		if (cookie === null) return;
+		const named = this.cookies.get(cookie);
+		if (named === undefined) this.cookies.set(cookie, [device]);
+		else named.push(device);
+	}
+
+	removeDevice(device: Device): void {
+		const cookie = this.devices.get(device)?.cookie ?? null;
+		this.devices.delete(device);
+		if (cookie === null) return;
+		const left = (this.cookies.get(cookie) ?? []).filter((other) => other !== device);
+		if (left.length === 0) this.cookies.delete(cookie);
+		else this.cookies.set(cookie, left);
+	}
+
 	/** The device that a cookie names; with duplicates, the first. */
 	byCookie(cookie: bigint): Device | undefined {
-		for (const [device, names] of this.devices) if (names.cookie === cookie) return device;
-		return undefined;
+		return this.cookies.get(cookie)?.[0];
 	}
 }

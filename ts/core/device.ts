@@ -1,6 +1,6 @@
 import { CoreError } from "./errors.ts";
 import type { Group } from "./group.ts";
-import type { IommuDriver } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver } from "./iommu-driver.ts";
 import type { Requester } from "./slot.ts";
 
 /** Where a PCI function sits. */
@@ -67,6 +67,8 @@ export class Device {
 		readonly parent: Device | null = null,
 		/** its driver isolates it: it has no RID slot of its own */
 		readonly isPart = parent !== null,
+		/** input addresses that firmware or the platform keeps for it */
+		readonly reserved: readonly AddressRange[] = [],
 	) {
 		group.members.add(this);
 	}

@@ -1,4 +1,5 @@
 import type { Permissions } from "../engine/index.ts";
+import type { UserData } from "./user-data.ts";
 
 /** Inclusive range of addresses. */
 export interface AddressRange {
@@ -40,6 +41,12 @@ export interface TableAttributes {
 	enforceSnoop?: boolean;
 	/** it will stand under user tables */
 	nestParent?: boolean;
+	/** it records what DMA writes, once told to */
+	dirty?: boolean;
+	/** it will stand under PASIDs */
+	pasid?: boolean;
+	/** the user's words to the driver. @throws CoreError Invalid, Unsupported */
+	data?: UserData;
 }
 
 /** A run of a table's content. */
@@ -78,6 +85,8 @@ export interface UserTable {
 	root: bigint;
 	/** input bits */
 	width: number;
+	/** what the driver that made it keeps with it */
+	own?: object;
 }
 
 /** Where requests are led. */

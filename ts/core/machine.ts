@@ -6,12 +6,14 @@ import { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES } from 
 import type { AttachRequest, DeviceDriver } from "./device-driver.ts";
 import { type DmaResult, translate } from "./dma.ts";
 import { CoreError } from "./errors.ts";
-import { type Backing, FramePool, PAGE } from "./frames.ts";
+import { FailPoint } from "./fail-point.ts";
+import { FramePool, type FrameRun, PAGE } from "./frames.ts";
 import { Group } from "./group.ts";
-import type { IommuDriver, TableAttributes } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver, TableAttributes } from "./iommu-driver.ts";
 import { joinGroup, refuseUnviable, returnGroup, takeGroup } from "./ownership.ts";
 import { PageRequests } from "./page-request.ts";
 import { Process } from "./process.ts";
+import { MemoryObject } from "./process-object.ts";
 import { Routes } from "./routes.ts";
 import { Requester } from "./slot.ts";
 import { type KernelSpaceOptions, Space } from "./space.ts";
@@ -33,6 +35,8 @@ export interface DeviceConfig {
 	parent?: Device;
 	/** the function whose RID its requests carry (a bridge between them) */
 	aliasOf?: Device;
+	/** input addresses that firmware or the platform keeps for it */
+	reserved?: readonly AddressRange[];
 }
 
 /** RAM of a machine, for its processes: a region of the engine's memory. */
@@ -45,6 +49,8 @@ export interface RamConfig {
 export class Machine {
 	readonly routes = new Routes();
 	readonly pageRequests = new PageRequests();
+	/** makes allocations fail, for tests */
+	readonly failures = new FailPoint();
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
 	/** parts that sit on a function */
@@ -68,7 +74,7 @@ export class Machine {
 		const zero = (address: bigint, size: bigint) => {
 			for (let at = address; at < address + size; at += PAGE) if (memory.read(at, Number(PAGE)).some((byte) => byte !== 0)) memory.writeBytes(at, new Uint8Array(Number(PAGE)));
 		};
-		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero);
+		this.frames = ram === undefined ? null : new FramePool(ram.start, ram.start + ram.size - 1n, zero, this.failures);
 		this.routes.closings.add((attachment) => this.closed(attachment));
 	}
 
@@ -92,7 +98,7 @@ export class Machine {
 		const iommu = parent?.iommu ?? config.aliasOf?.iommu ?? (typeof unit === "number" ? this.iommus[unit] : unit);
 		if (iommu === undefined) throw new CoreError("NotFound", `no unit ${String(unit)}`, context);
 		const group = config.group ?? config.aliasOf?.group ?? this.createGroup();
-		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null);
+		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null, config.reserved);
 		this.devices.set(name, device);
 		this.drivers.set(device, config.driver);
 		if (parent !== null) this.parts.set(parent, (this.parts.get(parent) ?? new Set()).add(device));
@@ -245,7 +251,7 @@ export class Machine {
 			this.refuseUnviable(group, "bind");
 			takeGroup(group, context);
 		}
-		context.devices.set(device, { cookie });
+		context.addDevice(device, cookie);
 		if (bound === undefined) this.bindings.set(device, new Set([context]));
 		else bound.add(context);
 	}
@@ -255,7 +261,7 @@ export class Machine {
 		const files = [...this.boundTo(device)];
 		this.routes.detachAll(device);
 		this.pageRequests.abandon((event) => event.device === device);
-		for (const context of files) context.devices.delete(device);
+		for (const context of files) context.removeDevice(device);
 		this.bindings.delete(device);
 		if (files.length > 0) this.driverOf(device, "unbind").unbind?.(device, this.routes);
 		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
@@ -286,6 +292,12 @@ export class Machine {
 		return new Process(name, this.engine.memory, this.frames);
 	}
 
+	/** Memory that is no process's: a driver's pages that users may map. The caller holds it. @throws CoreError Unsupported */
+	createMemory(name: string, size: bigint): MemoryObject {
+		if (this.frames === null) throw new CoreError("Unsupported", "the machine has no RAM", { operation: "Machine.createMemory", object: name });
+		return new MemoryObject(name, size, this.engine.memory, this.frames);
+	}
+
 	createSpace(options: KernelSpaceOptions = {}): Space {
 		return new Space(null, { name: `space ${this.spaces++}`, ...options });
 	}
@@ -296,9 +308,9 @@ export class Machine {
 	}
 
 	/** Whose memory a physical address is: the owner, and its address there. */
-	ownerOf(physical: bigint): { backing: Backing; address: bigint } | undefined {
-		const backing = this.frames?.find(physical);
-		return backing === undefined ? undefined : { backing, address: backing.userAddress + (physical - backing.address) };
+	ownerOf(physical: bigint): { run: FrameRun; address: bigint } | undefined {
+		const run = this.frames?.find(physical);
+		return run === undefined ? undefined : { run, address: run.userAddress + (physical - run.first) };
 	}
 
 	/** One DMA of a device; `pasid` is the number on the bus. */
@@ -309,5 +321,10 @@ export class Machine {
 	/** Pages of RAM that are handed out. */
 	get framesUsed(): number {
 		return this.frames?.used ?? 0;
+	}
+
+	/** Pages of RAM that are pinned, by anybody. */
+	get framesPinned(): number {
+		return this.frames?.pinned ?? 0;
 	}
 }

@@ -7,6 +7,8 @@ export interface PageOwner {
 	/** @throws CoreError MemoryFault, NoSpace, Denied */
 	pin(address: bigint, size: bigint, write?: boolean): Extent[];
 	unpin(extents: readonly Extent[]): void;
+	/** no area maps its pages any more */
+	close?(): void;
 }
 
 /** Who pays for pinned pages. */
@@ -31,6 +33,8 @@ interface Run {
 export class PageSource {
 	private readonly runs: Run[] = [];
 	private exempt = false;
+	/** areas that map it, where their space says so */
+	private readonly users = new Set<object>();
 
 	constructor(
 		readonly owner: PageOwner,
@@ -39,8 +43,21 @@ export class PageSource {
 		/** bytes, a multiple of a page */
 		readonly size: bigint,
 		readonly writable = true,
-		readonly account: Account | null = null,
+		private payer: Account | null = null,
 	) {}
+
+	/** Who pays for its pages. */
+	get account(): Account | null {
+		return this.payer;
+	}
+
+	/** Somebody else pays from now on. @throws CoreError NoSpace over the limit: nothing has changed then */
+	moveCharge(account: Account | null): void {
+		const pages = this.exempt ? 0 : this.pinned;
+		account?.charge(pages);
+		this.payer?.uncharge(pages);
+		this.payer = account;
+	}
 
 	private search(offset: bigint): number {
 		let low = 0;
@@ -89,7 +106,7 @@ export class PageSource {
 				pages += Number((stop - at) / PAGE);
 				at = stop;
 			}
-			if (!this.exempt) this.account?.charge(pages);
+			if (!this.exempt) this.payer?.charge(pages);
 		} catch (error) {
 			for (const { extents } of fresh) this.owner.unpin(extents);
 			throw error;
@@ -116,7 +133,7 @@ export class PageSource {
 			this.owner.unpin(run.extents);
 			this.runs.splice(index, 1);
 		}
-		if (!this.exempt) this.account?.uncharge(freed);
+		if (!this.exempt) this.payer?.uncharge(freed);
 	}
 
 	/** Frames of [offset, offset + size), which must be pinned. */
@@ -135,8 +152,14 @@ export class PageSource {
 	/** From now on nobody is charged for its pages: somebody pays for them already. */
 	stopCharging(): void {
 		if (this.exempt) return;
-		this.account?.uncharge(this.pinned);
+		this.payer?.uncharge(this.pinned);
 		this.exempt = true;
+	}
+
+	/** Whether somebody has the page of an offset pinned. */
+	isPinned(offset: bigint): boolean {
+		const run = this.runs[this.search(offset)];
+		return run !== undefined && run.first <= offset;
 	}
 
 	/** Pages pinned now. */
@@ -144,5 +167,15 @@ export class PageSource {
 		let bytes = 0n;
 		for (const run of this.runs) bytes += run.last - run.first + 1n;
 		return Number(bytes / PAGE);
+	}
+
+	/** An area maps it. */
+	remember(user: object): void {
+		this.users.add(user);
+	}
+
+	/** An area does so no more; the last one closes the owner's import. */
+	forget(user: object): void {
+		if (this.users.delete(user) && this.users.size === 0) this.owner.close?.();
 	}
 }

@@ -351,20 +351,29 @@ export class Routes implements RouteOperations {
 		for (const closing of this.closings) closing(attachment);
 	}
 
+	/** @throws CoreError what keeps an attachment from leading to `next` under the same number */
+	private refuseTurn({ device, mode }: Attachment, next: AddressSpace): void {
+		const context = { operation: "bind", object: `device ${device.name}` };
+		if (next instanceof PasidTableSpace) {
+			if (mode !== "rid" && mode !== "rid_window") throw new CoreError("Invalid", "a PASID table is attached to a RID", context);
+			if (!device.capabilities.pasid || !device.capabilities.delegated) throw new CoreError("Unsupported", "its PASID table cannot be the guest's", context);
+			if (device.requester.pasids.size > 0) throw new CoreError("Busy", "PASIDs of its RID are routed one by one", context);
+		}
+		if (mode !== "sw") next.refuseUnit(device.iommu, "bind", next.name);
+	}
+
 	/** Every attachment of `old` leads to `next` from now on: a space that changed its kind under its number. @throws CoreError */
 	replaceSpace(old: AddressSpace, next: AddressSpace): void {
 		const moved = [...(old.attachments as Set<Attachment>)];
 		const slots = new Set(moved.flatMap(({ slot, alias }) => [slot, alias]).filter((slot) => slot !== null));
-		for (const { device, mode } of moved) {
-			if (mode === "sw") throw new CoreError("Unsupported", `software device ${device.name} is attached`, { operation: "bind", object: old.name });
-			next.refuseUnit(device.iommu, "bind", next.name);
-		}
+		for (const attachment of moved) this.refuseTurn(attachment, next);
 		const swap = (from: AddressSpace, to: AddressSpace) => {
 			for (const slot of slots) for (const layer of slot.layers) if (layer.space === from) layer.space = to;
 			for (const attachment of moved) {
 				from.attachments.delete(attachment);
 				to.attachments.add(attachment);
 				attachment.space = to;
+				if (attachment.mode === "rid" || attachment.mode === "pasid_table") attachment.mode = to instanceof PasidTableSpace ? "pasid_table" : "rid";
 			}
 		};
 		const move = (from: AddressSpace, to: AddressSpace) => {

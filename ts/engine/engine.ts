@@ -1,10 +1,11 @@
-import { TABLE_BYTES, UNIT_PAGE_LOW8, UNIT_SOURCE_TAG } from "../../assembly/layout.ts";
+import { FRAME_BYTES, SPARSE_SLOT_BYTES, TABLE_BYTES, UNIT_PAGE_LOW8, UNIT_SOURCE_TAG } from "../../assembly/layout.ts";
 import { ARCHITECTURES } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
+import { fillMemory, imageOf, readImage, regionsOf, writeImage } from "./image.ts";
 import { type EngineExports, engineModule, instantiate } from "./instantiate.ts";
 import { PageTable, type PageTableConfig } from "./page-table.ts";
 import { HostRegions, PhysicalMemory } from "./physical-memory.ts";
-import { type EngineConfig, type EnginePlan, largestKnob, planEngine } from "./plan.ts";
+import { type EngineConfig, type EnginePlan, largestKnob, planEngine, type RegionConfig } from "./plan.ts";
 import { EventRun } from "./run.ts";
 import { Unit } from "./unit.ts";
 import { Views } from "./views.ts";
@@ -37,7 +38,10 @@ export class Engine {
 		return new Engine(config, options);
 	}
 
-	private constructor(config: EngineConfig, options: EngineOptions) {
+	private constructor(
+		private readonly config: EngineConfig,
+		options: EngineOptions,
+	) {
 		const plan = planEngine(config);
 		this.plan = plan;
 		this.base = config.host ? Math.ceil(config.host.offset / 4096) * 4096 : 4096;
@@ -106,7 +110,7 @@ export class Engine {
 			planned.deviceTlbs.forEach(({ record: cacheRecord, entries, cache }, slot) => {
 				e.openDeviceTlb(record, slot, at(cacheRecord), cache.sets, cache.ways, cache.policy, cache.seed, at(entries), cache.buckets);
 			});
-			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, at(planned.ats), { offset: at(plan.batch), capacity: plan.batchCapacity });
+			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, at(planned.ats), { offset: at(plan.batch), capacity: plan.batchCapacity }, at(plan.trace), this.memory);
 			for (const [name, value] of Object.entries({ ...architecture.defaults, ...unit.registers })) made.writeRegister(name, value);
 			return made;
 		});
@@ -145,6 +149,43 @@ export class Engine {
 		const address = BigInt.asUintN(64, this.exports.takeFrames(this.base + this.plan.engine, order));
 		if (address === (1n << 64n) - 1n) throw new EngineError("OutOfFrames", `no block of ${2 ** order} frames is left`, { operation: "Engine.takeFrames", knob: "tables.frames" });
 		return address;
+	}
+
+	/**
+	 * The machine as it stands, as an image file (image.ts has its layout): memory that is not zero, the frames of
+	 * kernel-built tables, registers and cache geometry of every unit. What caches hold is left out. Bytes of `host`
+	 * regions are the host's: name the 4 KiB pages that translations need in `hostPages`.
+	 * @throws EngineError Unsupported when there is a host region and no `hostPages`; MemoryFault
+	 */
+	saveImage(options: { hostPages?: Iterable<bigint> } = {}): Uint8Array {
+		this.check("Engine.saveImage");
+		const units = (this.config.units ?? []).map((unit, i) => ({
+			...unit,
+			registers: Object.fromEntries(Object.keys(ARCHITECTURES[unit.architecture].registers).map((name) => [name, this.units[i].readRegister(name)])),
+		}));
+		const { plan } = this;
+		const view = this.views.data();
+		const sparse: bigint[] = [];
+		for (let i = 0; i < plan.sparseSlotCount; i++) {
+			const page = view.getBigUint64(this.base + plan.sparseSlots + i * SPARSE_SLOT_BYTES, true);
+			if (page !== 0n) sparse.push((page - 1n) << 12n);
+		}
+		const frames: RegionConfig = { kind: "owned", start: plan.frameBase, size: plan.frameCount * FRAME_BYTES };
+		return writeImage(imageOf([...this.memory.list(), frames], units, sparse, options.hostPages, (address, bytes) => this.memory.read(address, bytes)));
+	}
+
+	/**
+	 * An engine that translates as the one that was saved, with cold caches. Its memory is sparse; tables cannot be edited
+	 * as objects. `bytes` are not compressed.
+	 * @throws EngineError BadConfig, saying what is wrong with the file; OutOfMemory
+	 */
+	static loadImage(bytes: Uint8Array, options: EngineOptions = {}): Engine {
+		const image = readImage(bytes);
+		const { memory, framesAt } = regionsOf(image);
+		// a few more for updates of pages that are all zero
+		const engine = Engine.create({ memory, sparsePages: image.pages.length + 64, tables: { frames: 1, count: 1, base: framesAt }, units: image.units }, options);
+		fillMemory(image, engine.memory);
+		return engine;
 	}
 
 	/** Return a block of takeFrames. */

@@ -32,6 +32,8 @@ export interface EngineExports extends Record<string, unknown> {
 	tableMapped(table: number): bigint;
 	translate(context: number, unit: number, rid: number, pasid: number, low: number, high: number, access: number): number;
 	translate64(context: number, unit: number, rid: number, pasid: number, address: bigint, access: number): number;
+	explain(...words: number[]): number;
+	classify(context: number, geometry: number, level: number, low: number, high: number): number;
 	batch(context: number, unit: number, columns: number, capacity: number, count: number): number;
 	run(...words: number[]): number;
 	invalidate(...words: number[]): void;

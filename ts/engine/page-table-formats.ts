@@ -27,9 +27,6 @@ import {
 	VTD_SECOND_TRACKS,
 } from "../../assembly/layout.ts";
 
-export type TableFormatName = "vtd-second" | "vtd-first" | "amd-v1" | "amd-v2" | VmsaName | "riscv-sv" | "riscv-sv-x4" | "riscv-sv32" | "riscv-sv32-x4";
-type VmsaName = `vmsav8-${"first" | "second"}-${"4k" | "16k" | "64k"}`;
-
 /** What `Engine.createTable` needs to know of a format; entries are the engine's (assembly/format). */
 export interface TableFormat {
 	code: number;
@@ -77,7 +74,8 @@ const riscvExpressible = (permissions: number) => (permissions & 3) !== ACCESS_W
 const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
 const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
 
-export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
+/** The registry. */
+const FORMATS = {
 	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
 	// A and D are always set
 	"vtd-first": { ...x86, code: FORMAT_VTD_FIRST, flags: VTD_FIRST_EXECUTE | VTD_FIRST_NO_EXECUTE },
@@ -93,4 +91,7 @@ export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = {
 	"riscv-sv-x4": { ...riscv, flags: RISCV_SV_X4, inputBits: (levels) => 14 + 9 * levels, signed: false },
 	"riscv-sv32": { ...riscv32, flags: 0, inputBits: () => 32 },
 	"riscv-sv32-x4": { ...riscv32, flags: RISCV_SV_X4, inputBits: () => 34 },
-};
+} satisfies Record<string, TableFormat>;
+
+export type TableFormatName = keyof typeof FORMATS;
+export const TABLE_FORMATS: Record<TableFormatName, TableFormat> = FORMATS;

@@ -48,6 +48,8 @@ export interface PageTableConfig {
 	inputBits?: number;
 	/** largest leaf, lg2 bytes; default: the format's largest */
 	largestLeafLg2?: number;
+	/** lg2 bytes of the leaves that maps may use beside the smallest; default: all that the format has */
+	leaves?: readonly number[];
 	/** routes to the table ask hardware to set A and D; default false, first stages of VT-d always do */
 	accessedDirty?: boolean;
 }
@@ -94,7 +96,7 @@ export class PageTable {
 		};
 		if (!Object.hasOwn(TABLE_FORMATS, config.format)) bad(`unknown format "${config.format}"`, "format");
 		const format = TABLE_FORMATS[config.format];
-		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63 } = config;
+		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63, leaves = format.leaves } = config;
 		const smallest = format.leaves[0];
 		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
 		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
@@ -112,7 +114,7 @@ export class PageTable {
 		view.setUint32(record + GEOMETRY_FLAGS, format.flags | (config.accessedDirty ? (format.trackFlags ?? 0) : 0), true);
 		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
-		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || lg2 <= largestLeafLg2)), true);
+		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || (lg2 <= largestLeafLg2 && leaves.includes(lg2)))), true);
 		view.setUint32(record + TABLE_FRAMES, 0, true);
 		view.setUint32(record + TABLE_KEEP, 0, true);
 		if (exports.openTable(context, record) !== EDIT_OK) {

@@ -131,6 +131,11 @@ export class PhysicalMemory {
 		this.write();
 	}
 
+	/** Regions as they stand, by address. */
+	list(): RegionConfig[] {
+		return this.regions.map(({ config }) => config);
+	}
+
 	private readonly hostIndex = new Map<RegionConfig, number>();
 
 	private write(): void {

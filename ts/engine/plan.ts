@@ -30,6 +30,8 @@ import {
 	SCRATCH_BYTES,
 	SPARSE_SLOT_BYTES,
 	TABLE_BYTES,
+	TRACE_BYTES,
+	TRACE_RECORDS,
 	UNIT_BYTES,
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
@@ -148,6 +150,7 @@ export interface EnginePlan {
 	scratch: number;
 	result: number;
 	silent: number;
+	trace: number;
 	units: PlannedUnit[];
 	tableRecords: number;
 	tableCount: number;
@@ -212,6 +215,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 	const scratch = take(SCRATCH_BYTES, "engine");
 	const result = take(RESULT_BYTES, "engine");
 	const silent = take(UNIT_BYTES, "engine");
+	const trace = take(TRACE_RECORDS * TRACE_BYTES, "engine");
 	const units = (config.units ?? []).map((unit, index): PlannedUnit => {
 		const knob = `units[${index}]`;
 		if (!Object.hasOwn(ARCHITECTURES, unit.architecture)) {
@@ -287,6 +291,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		scratch,
 		result,
 		silent,
+		trace,
 		units,
 		tableRecords,
 		tableCount,

@@ -74,6 +74,7 @@ import {
 	RESULT_REFERENCES,
 	RESULT_SIZE_LG2,
 	RESULT_STAGE,
+	RESULT_STATUS,
 	RESULT_VALUE,
 	RESULT_VALUE2,
 	ROUTE_BLOCKED,
@@ -86,6 +87,7 @@ import {
 	STATUS_INTERRUPT,
 	STATUS_PAGE_REQUEST,
 	STATUS_TRANSLATED,
+	TRACE_RECORDS,
 	UNIT_FAULTS,
 	UNIT_FAULTS_LOST,
 	UNIT_REFERENCES,
@@ -93,8 +95,11 @@ import {
 } from "../../assembly/layout.ts";
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
+import { type Explanation, explainTrace } from "./explain.ts";
+import { WORDS } from "./fields/index.ts";
 import type { EngineExports } from "./instantiate.ts";
 import { PageTable } from "./page-table.ts";
+import type { PhysicalMemory } from "./physical-memory.ts";
 import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
 
@@ -232,6 +237,11 @@ export type CacheName = "iotlb" | "context" | "pasid";
 const CACHE_MASK: Record<CacheName, number> = { iotlb: INV_CACHE_IOTLB, context: INV_CACHE_CONTEXT, pasid: INV_CACHE_PASID };
 const ACCESS_BITS: Record<AccessKind, number> = { read: ACCESS_READ, write: ACCESS_WRITE, execute: ACCESS_EXECUTE, any: ACCESS_ANY };
 const TYPE_BITS: Record<RequestType, number> = { untranslated: 0, translation: ACCESS_TRANSLATION, translated: ACCESS_TRANSLATED, device: ACCESS_DEVICE };
+
+function accessBits({ access = "read", privileged = false, type = "untranslated", noWrite = false, pageRequests = true }: TranslateOptions): number {
+	return ACCESS_BITS[access] | TYPE_BITS[type] | (privileged ? ACCESS_PRIVILEGED : 0) | (noWrite ? ACCESS_NO_WRITE : 0) | (pageRequests ? 0 : ACCESS_NO_PAGE_REQUEST);
+}
+
 const RESPONSES: Record<GroupResponse, number> = { success: RESPONSE_SUCCESS, invalid: RESPONSE_INVALID, failure: RESPONSE_FAILURE };
 const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0, invalidations: 0 };
 const low = (value: bigint) => Number(value & 0xffffffffn);
@@ -269,6 +279,8 @@ export class Unit {
 		/** address of what it keeps for ATS */
 		private readonly ats: number,
 		private readonly batchColumns: { offset: number; capacity: number },
+		private readonly trace: number,
+		private readonly memory: PhysicalMemory,
 	) {}
 
 	/** Write a register by its specification name. @throws EngineError BadConfig for an unknown name */
@@ -306,15 +318,18 @@ export class Unit {
 
 	/** Translate one request of requester `rid`. Never throws for what a device or a table does: see `status`. */
 	translate(rid: number, address: bigint, options: TranslateOptions = {}): Translation {
-		const { pasid = NO_PASID, access = "read", privileged = false, length = 1, type = "untranslated" } = options;
+		const { pasid = NO_PASID, length = 1, type = "untranslated" } = options;
 		if (address < 0n || address >= 1n << 64n) {
 			throw new EngineError("OutOfRange", "an address has 64 bits", { operation: "Unit.translate", object: `unit ${this.index}`, first: address, last: address });
 		}
 		const crosses = (address & 0xfffn) + BigInt(length) > 0x1000n;
-		let bits = ACCESS_BITS[access] | TYPE_BITS[type] | (privileged ? ACCESS_PRIVILEGED : 0);
-		if (options.noWrite) bits |= ACCESS_NO_WRITE;
-		if (options.pageRequests === false) bits |= ACCESS_NO_PAGE_REQUEST;
-		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), bits);
+		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), accessBits(options));
+		return this.answer(status, type);
+	}
+
+	/** The result record of a request with this status. */
+	private answer(status: number, type: RequestType): Translation {
+		const crosses = status === STATUS_CROSSES;
 		const view = this.views.data();
 		const at = this.result;
 		const ok = status === STATUS_TRANSLATED || status === STATUS_INTERRUPT;
@@ -386,6 +401,37 @@ export class Unit {
 	respond(rid: number, group: number, response: GroupResponse, pasid = NO_PASID): void {
 		if (this.exports.respond(this.record, rid, pasid, group, RESPONSES[response]) !== 0) return;
 		throw new EngineError("OutOfRange", `no group ${group} waits`, { operation: "Unit.respond", object: `unit ${this.index}, rid 0x${rid.toString(16)}` });
+	}
+
+	/**
+	 * Translate as `translate` does, with all that it does to caches, counters, A and D bits and the fault ring, and tell
+	 * every step of it: memory references in order, which cache answered, and what decided a fault.
+	 * @throws EngineError OutOfRange
+	 */
+	explain(rid: number, address: bigint, options: TranslateOptions = {}): Explanation<Translation> {
+		const { pasid = NO_PASID, length = 1, type = "untranslated" } = options;
+		if ((address & 0xfffn) + BigInt(length) > 0x1000n || address < 0n || address >= 1n << 64n) {
+			throw new EngineError("OutOfRange", "a request has a 64-bit address and stays in its 4 KiB page", { operation: "Unit.explain", object: `unit ${this.index}`, first: address, last: address + BigInt(length) - 1n });
+		}
+		const bits = accessBits(options);
+		const count = this.exports.explain(this.context, this.record, this.trace, TRACE_RECORDS, rid, pasid, low(address), high(address), bits);
+		const view = this.views.data();
+		const source = {
+			view,
+			offset: this.trace,
+			count,
+			words: WORDS[this.architecture],
+			register: (name: string) => this.readRegister(name),
+			read: (at: bigint, bytes: number) => {
+				try {
+					return this.memory.read(at, bytes);
+				} catch {
+					return undefined;
+				}
+			},
+			classify: (geometry: number, level: number, entry: bigint) => this.exports.classify(this.context, geometry, level, low(entry), high(entry)),
+		};
+		return explainTrace(source, this.architecture, this.answer(view.getUint32(this.result + RESULT_STATUS, true), type), bits);
 	}
 
 	/** The answers to a range of addresses, one for each 4 KiB page that it touches. */

@@ -197,10 +197,8 @@ export class AmdviIommu extends EngineIommu {
 
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
 		this.dropPages(table.id, iova, size);
-		for (const [rid, state] of this.allStates) {
-			const domain = this.owned.get(rid);
-			if (domain === undefined) continue;
-			const { untagged, pasids, pasidTable } = state;
+		for (const [rid, domain] of this.owned) {
+			const { untagged, pasids, pasidTable } = this.stateOf(rid);
 			const uses = [untagged, ...pasids.values()].some((target) => (target?.kind === "table" ? target.table === table : target?.kind === "user" && target.parent === table));
 			if (uses || pasidTable?.parent === table) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
 			// a GCR3 table of the guest may have moved

@@ -26,6 +26,7 @@ export abstract class EngineIommu implements IommuDriver {
 	protected readonly engine: Engine;
 	protected readonly unit: Unit;
 	private readonly states = new Map<number, RequesterState>();
+	private readonly nested = new Map<number, RequesterState>();
 	/** a nested route has a tag of its own, since its answers are filed under the user's addresses */
 	protected readonly users = new UserTags(
 		() => this.takeUserTag(),
@@ -147,8 +148,15 @@ export abstract class EngineIommu implements IommuDriver {
 		return this.states.get(rid) ?? NO_ROUTES;
 	}
 
-	protected get allStates(): Iterable<[number, RequesterState]> {
-		return this.states;
+	/** Whether some route leads through a user's table. */
+	protected isRouted(user: UserTable): boolean {
+		for (const state of this.nested.values()) for (const other of usersOf(state)) if (other === user) return true;
+		return false;
+	}
+
+	/** Requesters with routes over guests' tables: the few that a change of a table has to look at. */
+	protected get nestedStates(): Iterable<[number, RequesterState]> {
+		return this.nested;
 	}
 
 	configure(rid: number, state: RequesterState): void {
@@ -170,6 +178,8 @@ export abstract class EngineIommu implements IommuDriver {
 		this.unit.invalidate({ scope: "device", rid });
 		if (this.usesAts(old)) this.dropDevice(rid, "all");
 		this.states.set(rid, state);
+		if (isNested(state)) this.nested.set(rid, state);
+		else this.nested.delete(rid);
 		for (const user of usersOf(old)) {
 			this.dropUser(user);
 			this.users.drop(user);
@@ -220,6 +230,12 @@ const PERMISSION_OUTCOMES = new Set([3, 4, 5, 6]);
 /** Users' tables that a requester's routes lead to. */
 function* usersOf({ untagged, pasids }: RequesterState): Iterable<UserTable> {
 	for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") yield target.user;
+}
+
+function isNested(state: RequesterState): boolean {
+	if (state.pasidTable !== undefined) return true;
+	for (const _user of usersOf(state)) return true;
+	return false;
 }
 
 /** The table of a target that has one of the unit's. @throws CoreError Unsupported */

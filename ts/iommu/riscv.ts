@@ -191,7 +191,7 @@ export class RiscvIommu extends EngineIommu {
 		this.unit.invalidate({ scope: "pasid", domain: 0, pasid: table.id, caches: ["iotlb"] });
 		this.dropPages(table.id, iova, size);
 		// what two stages made went through it at addresses that are not known here
-		for (const [, state] of this.allStates) if (this.baseOf(state) === table) this.unit.invalidate({ scope: "domain", domain: table.id, caches: ["iotlb"] });
+		for (const [, state] of this.nestedStates) if (this.baseOf(state) === table) this.unit.invalidate({ scope: "domain", domain: table.id, caches: ["iotlb"] });
 	}
 
 	protected dropUser(): void {

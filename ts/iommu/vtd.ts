@@ -3,6 +3,7 @@ import type { PageTable } from "../engine/index.ts";
 import { EngineIommu, tableOf, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { TagPool } from "./tags.ts";
+import { vtdUserCalls } from "./vtd-user.ts";
 
 /** DID of pass-through; 0 is left alone (6.2.2.1) */
 const HOST_DOMAIN = 65535;
@@ -22,6 +23,9 @@ export const vtdRegisters = { RTADDR: SCALABLE };
  * (replay of recorded guests) routes by RID alone.
  */
 export class VtdIommu extends EngineIommu {
+	readonly userCalls = vtdUserCalls(this.name, this.unit, (user) => {
+		if (this.isRouted(user)) this.dropUser(user);
+	});
 	private readonly domains = new TagPool("domain id", 1, HOST_DOMAIN - 1);
 	private readonly scalable: boolean;
 
@@ -98,7 +102,7 @@ export class VtdIommu extends EngineIommu {
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
 		this.dropPages(table.id, iova, size);
 		// nested answers went through it at addresses that are not known here
-		for (const [, { untagged, pasids }] of this.allStates) {
+		for (const [, { untagged, pasids }] of this.nestedStates) {
 			for (const target of [untagged, ...pasids.values()]) {
 				if (target?.kind !== "user" || target.parent !== table) continue;
 				this.dropUser(target.user);

@@ -1,13 +1,13 @@
 /** A machine for what-ifs: tables of any format, one stage or two, routed by the engine's own words, without core. */
 import { Engine, type EventRun, type PageTable, type UnitConfig } from "../engine/index.ts";
-import { REPLAY_FORMATS, type ReplayFormat, type ReplayFormatName } from "./formats.ts";
+import { type FormatChoice, REPLAY_FORMATS, type ReplayFormat, type ReplayFormatName } from "./formats.ts";
 import type { TraceHead } from "./head.ts";
+import { Kind, NO_PASID } from "./trace.ts";
 
 /** Leaves of a second stage, lg2 bytes. */
 export const NESTED_LEAVES = { "4K": 12, "2M": 21, "1G": 30 } as const;
 
-export interface DirectOptions {
-	format?: ReplayFormatName;
+export interface DirectOptions extends FormatChoice {
 	/** first-stage tables of VT-d over a second stage that maps guest memory to itself */
 	nested?: {
 		/** largest leaf of the second stage */
@@ -31,10 +31,19 @@ function domainsOf({ devices }: TraceHead): number[] {
 	});
 }
 
+/** A machine whose requesters' tables are their PASIDs' too. */
+export interface DirectMachine {
+	run: EventRun;
+	domains: number[];
+	/** Makes a route for each PASID that the requests of the first `count` rows have. @throws EngineError */
+	admit(rows: { kind: Uint8Array; id: Uint32Array; pasid: Uint32Array }, count: number): void;
+	dispose(): void;
+}
+
 /** @throws EngineError */
-export function setUpDirect(trace: TraceHead, { format = "vtd-second", nested }: DirectOptions, unit: Omit<UnitConfig, "architecture">, events: number): { run: EventRun; domains: number[]; dispose(): void } {
+export function setUpDirect(trace: TraceHead, name: ReplayFormatName, nested: DirectOptions["nested"], unit: Omit<UnitConfig, "architecture">, events: number): DirectMachine {
 	const { devices } = trace;
-	const kind: ReplayFormat = REPLAY_FORMATS[nested === undefined ? format : "vtd-first"];
+	const kind: ReplayFormat = REPLAY_FORMATS[name];
 	const gibs = new Set(nested?.gibs ?? []);
 	const nestedLeaf = nested === undefined ? 30 : NESTED_LEAVES[nested.leaf];
 	// a table of the second stage for each GiB, and for each 2 MiB of it when leaves are the smallest
@@ -54,17 +63,27 @@ export function setUpDirect(trace: TraceHead, { format = "vtd-second", nested }:
 		const domain = domains[i];
 		let table = tables.get(domain);
 		if (table === undefined) {
-			table = engine.createTable({ format: kind.table, levels: Math.min(kind.levels[1], Math.max(kind.levels[0], levels ?? 4)) });
+			table = engine.createTable({ format: kind.table, levels: Math.min(kind.levels[1], Math.max(kind.levels[0], levels ?? 4)), ...(kind.leaves === undefined ? {} : { leaves: kind.leaves }) });
 			tables.set(domain, table);
 		}
 		iommu.setRoute(rid, second === null ? { type: kind.route, domain, table } : { type: "nested", domain, first: table, second });
 	}
+	const admitted = new Set<number>();
 	return {
 		run: engine.createRun(
 			iommu,
 			devices.map(({ rid }, i) => ({ rid, table: tables.get(domains[i]) ?? null })),
 		),
 		domains,
+		admit(rows, count) {
+			for (let row = 0; row < count; row++) {
+				const [id, pasid] = [rows.id[row], rows.pasid[row]];
+				if (pasid === NO_PASID || id >= devices.length || rows.kind[row] === Kind.invalidate || admitted.has(pasid * devices.length + id)) continue;
+				const table = tables.get(domains[id]);
+				if (table !== undefined) iommu.setRoute(devices[id].rid, { type: "first-stage", pasid, domain: domains[id], table });
+				admitted.add(pasid * devices.length + id);
+			}
+		},
 		dispose: () => engine.dispose(),
 	};
 }

@@ -2,8 +2,9 @@ import { type Device, type Loan, Machine, type Space } from "../core/index.ts";
 import { drivers } from "../driver/index.ts";
 import { type CacheConfig, Engine, type EventRun, type UnitConfig } from "../engine/index.ts";
 import { driversOf } from "../iommu/index.ts";
-import { type DirectOptions, setUpDirect } from "./direct-machine.ts";
+import { type DirectMachine, type DirectOptions, setUpDirect } from "./direct-machine.ts";
 import { CHUNK_EVENTS } from "./file/format.ts";
+import { formatOf, type ReplayFormatName } from "./formats.ts";
 import type { TraceHead } from "./head.ts";
 
 export type IotlbChoice = CacheConfig | "qemu-7.2" | "qemu-10";
@@ -23,8 +24,12 @@ export interface HardwareOptions extends DirectOptions {
 /** A machine set up for one trace, its spaces lent to the engine. */
 export interface ReplayMachine {
 	run: EventRun;
+	/** the one that was asked for; null: second-stage tables of VT-d */
+	format: ReplayFormatName | null;
 	/** domain id of each device, as recorded or, where nobody said, one of those left */
 	domains: number[];
+	/** see {@link DirectMachine.admit} */
+	admit?: DirectMachine["admit"];
 	dispose(): void;
 }
 
@@ -51,7 +56,8 @@ function unitConfig(options: HardwareOptions): UnitConfig {
  */
 export function setUpMachine(trace: TraceHead, options: HardwareOptions): ReplayMachine {
 	const { devices } = trace;
-	if (options.format !== undefined || options.nested !== undefined) return setUpDirect(trace, options, unitConfig(options), CHUNK_EVENTS);
+	const format = options.nested === undefined ? formatOf(options, trace) : "vtd-first";
+	if (format !== null) return { ...setUpDirect(trace, format, options.nested, unitConfig(options), CHUNK_EVENTS), format };
 	const engine = Engine.create({
 		units: [unitConfig(options)],
 		tables: { frames: trace.frames, count: Math.max(1, devices.length) },
@@ -75,6 +81,7 @@ export function setUpMachine(trace: TraceHead, options: HardwareOptions): Replay
 	const loans = new Map<Space, Loan>();
 	for (const space of seats) if (!loans.has(space)) loans.set(space, space.lend());
 	return {
+		format: null,
 		run: engine.createRun(
 			engine.units[0],
 			devices.map(({ rid }, i) => ({ rid, table: loans.get(seats[i])?.table ?? null })),

@@ -10,7 +10,9 @@ import {
 	ANSWER_WRONG,
 } from "../../assembly/layout.ts";
 import type { RunDeviceCounters } from "../engine/index.ts";
+import { TABLE_FORMATS } from "../engine/page-table-formats.ts";
 import { explainAll, type Question } from "./explain.ts";
+import { REPLAY_FORMATS, type ReplayFormat } from "./formats.ts";
 import type { TraceHead, TraceStream } from "./head.ts";
 import { hexAt } from "./history/words.ts";
 import { type CostTable, Latency, requestCosts } from "./latency.ts";
@@ -18,10 +20,11 @@ import { type HardwareOptions, setUpMachine } from "./machine.ts";
 import { type ReplayObserver, STRETCH, type Stretch } from "./observer.ts";
 import { PageSizes } from "./page-sizes.ts";
 import { pageOf } from "./rows.ts";
+import { retag } from "./scopes.ts";
 import type { Progress, Source } from "./source.ts";
 import { openTrace, streamOf } from "./stream.ts";
 import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
-import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, type TraceDevice, Verdict } from "./trace.ts";
+import { Access, type Columns, type Damage, Kind, type Trace, type TraceDevice, Verdict } from "./trace.ts";
 import { firstWarmRow, type WarmUp } from "./warm-up.ts";
 
 export interface ReplayOptions extends HardwareOptions {
@@ -137,11 +140,13 @@ export async function replayStream(stream: TraceStream, options: ReplayOptions =
 	if (stream.trace !== undefined && !hasTables(stream.trace)) return loggedOnly(trace, notes, importSeconds);
 	const device = selected(trace.devices, options);
 	const limit = options.limit ?? Number.POSITIVE_INFINITY;
-	if (trace.architecture === "smmuv3") notes.push("recorded on SMMUv3, replayed on VT-d second-stage tables");
-	if (trace.stage === "first") notes.push("recorded with first-stage tables, replayed on second-stage ones without PASID");
-
 	const machine = setUpMachine(trace, options);
 	const { run } = machine;
+	const kind: ReplayFormat = REPLAY_FORMATS[machine.format ?? "vtd-second"];
+	const writesAlone = TABLE_FORMATS[kind.table].expressible(Access.write);
+	const asRecorded = kind.architecture === trace.architecture && kind.route === `${trace.stage}-stage`;
+	if (trace.architecture === "smmuv3" && machine.format === null) notes.push("recorded on SMMUv3, replayed on VT-d second-stage tables");
+	if (trace.stage === "first" && machine.format === null) notes.push("recorded with first-stage tables, replayed on second-stage ones without PASID");
 	const buffer = run.columns();
 	const summary = emptySummary(trace, notes, importSeconds);
 	const explained = options.explain ?? 10;
@@ -160,8 +165,11 @@ export async function replayStream(stream: TraceStream, options: ReplayOptions =
 		const count = columns.length;
 		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(0, count));
 		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(0, 2 * count));
-		if (trace.stage === "first") withoutPasid(buffer, count);
-		if (trace.architecture !== "vtd" || trace.stage === "first") withoutReasons(buffer, count);
+		// PASIDs are kept where both have them
+		if (!(asRecorded && machine.format === "vtd-first") && (machine.format !== null || trace.stage === "first")) retag(buffer, count, kind.tags);
+		machine.admit?.(buffer, count);
+		if (!asRecorded) withoutReasons(buffer, count);
+		if (!writesAlone) readable(buffer, count);
 		const { time } = columns;
 		const warm = firstWarmRow(columns, summary.events, options.warmUp);
 		for (let from = 0; from < count; ) {
@@ -258,14 +266,9 @@ function withoutReasons(buffer: { kind: Uint8Array; pa: Uint32Array }, count: nu
 	for (let i = 0; i < count; i++) if (buffer.kind[i] === Kind.fault) buffer.pa.fill(0, 2 * i, 2 * i + 2);
 }
 
-/** PASID-granular rows on a machine without PASIDs: the domain stands for its one address space. */
-function withoutPasid(buffer: { kind: Uint8Array; flags: Uint8Array; pasid: Uint32Array }, count: number): void {
-	for (let i = 0; i < count; i++) {
-		buffer.pasid[i] = NO_PASID;
-		if (buffer.kind[i] !== Kind.invalidate) continue;
-		if (buffer.flags[i] === Scope.pasid) buffer.flags[i] = Scope.domain;
-		else if (buffer.flags[i] === Scope.pasidPage) buffer.flags[i] = Scope.page;
-	}
+/** Maps for writing alone, in tables that cannot say so. */
+function readable(buffer: { kind: Uint8Array; flags: Uint8Array }, count: number): void {
+	for (let i = 0; i < count; i++) if (buffer.kind[i] === Kind.map) buffer.flags[i] |= Access.read;
 }
 
 /** What happened after `before`; the most bytes mapped are of the whole run. */

@@ -1,6 +1,7 @@
-/** A report as one HTML file: no network, no other file. */
+/** Reports and comparisons as one HTML file each: no network, no other file. */
 import type { ReportData } from "./data.ts";
-import { licence, script, style } from "./page.generated.ts";
+import type { ComparisonData } from "./compare.ts";
+import { comparisonScript, licence, script, style } from "./page.generated.ts";
 
 const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 const escaped = (text: string) => text.replace(/[&<>"']/g, (character) => ENTITIES[character]);
@@ -14,6 +15,18 @@ const thin = (_: string, value: unknown) => (typeof value === "number" && !Numbe
 export function renderReport(data: ReportData): string {
 	const { trace, machine, recorded, date, version } = data.heading;
 	const title = [trace, machine, date ?? "date unknown", `ioasid ${version}`].join(" - ");
+	const facts = `<section id="summary" aria-label="Summary"><h2>Summary</h2>${list(data.facts)}${data.notes.length > 0 ? `<h3>Notes</h3>${items(data.notes)}` : ""}</section>`;
+	const head = list([["replayed on", machine], ["recorded on", recorded], ["date", date ?? "the trace does not say"], ["by", `ioasid ${version}`]]);
+	return page({ title, heading: trace, head, facts, rules: `<h2>How the series were thinned</h2>${items(data.rules)}`, data, script });
+}
+
+/** The page of a sweep's results. Names of traces are data in it and never markup. */
+export function renderComparison(data: ComparisonData): string {
+	const head = list([["runs", String(data.rows.length)], ...data.axes.map(({ name, values }) => [name, values.join(", ")] as const), ["by", `ioasid ${data.version}`]]);
+	return page({ title: `sweep - ioasid ${data.version}`, heading: "Sweep", head, facts: "", rules: "", data, script: comparisonScript });
+}
+
+function page({ title, heading, head, facts, rules, data, script }: { title: string; heading: string; head: string; facts: string; rules: string; data: unknown; script: string }): string {
 	// "<" would end the element or open a comment in it
 	const json = JSON.stringify(data, thin).replaceAll("<", "\\u003c");
 	return `<!doctype html>
@@ -27,14 +40,14 @@ export function renderReport(data: ReportData): string {
 <style>${style}</style>
 </head>
 <body>
-<header><h1>${escaped(trace)}</h1><button id="theme" type="button">Dark</button></header>
-${list([["replayed on", machine], ["recorded on", recorded], ["date", date ?? "the trace does not say"], ["by", `ioasid ${version}`]])}
+<header><h1>${escaped(heading)}</h1><button id="theme" type="button">Dark</button></header>
+${head}
 <nav id="sections" aria-label="Sections"></nav>
 <main id="main">
-<section id="summary" aria-label="Summary"><h2>Summary</h2>${list(data.facts)}${data.notes.length > 0 ? `<h3>Notes</h3>${items(data.notes)}` : ""}</section>
+${facts}
 <noscript><p>The plots and tables need JavaScript; it is in this file and asks nothing of the network.</p></noscript>
 </main>
-<footer><h2>How the series were thinned</h2>${items(data.rules)}
+<footer>${rules}
 <details><summary>Licence of the plotting library</summary><pre>${escaped(licence)}</pre></details></footer>
 <script type="application/json" id="data">${json}</script>
 <script>${script}</script>

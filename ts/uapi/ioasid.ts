@@ -114,7 +114,7 @@ export abstract class IoasidFile {
 
 	constructor(
 		readonly machine: Machine,
-		policy: Partial<Policy>,
+		policy: Partial<Policy> = {},
 		name?: string,
 		isContainer = false,
 	) {

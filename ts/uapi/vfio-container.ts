@@ -23,7 +23,7 @@ export class VfioContainer extends IommuV2 {
 	constructor(machine: Machine, policy: Partial<Policy> = {}, name?: string) {
 		super(machine, policy, name, true);
 		this.context.deviceLeft = (device) => {
-			this.context.devices.delete(device);
+			this.context.removeDevice(device);
 			this.closeDevice(device);
 		};
 	}
@@ -79,7 +79,7 @@ export class VfioContainer extends IommuV2 {
 		this.groups.delete(group);
 		for (const device of group.members) {
 			this.machine.routes.detachAll(device);
-			this.context.devices.delete(device);
+			this.context.removeDevice(device);
 		}
 		this.machine.returnGroup(group);
 		if (this.groups.size > 0) return;
@@ -137,7 +137,7 @@ export class VfioContainer extends IommuV2 {
 		try {
 			for (const device of group.members) {
 				if (this.machine.ownershipOf(device) !== "user") continue;
-				this.context.devices.set(device, { cookie: null });
+				this.context.addDevice(device, null);
 				done.push(device);
 				const space = this.mirrorFor(device, node);
 				const software = this.machine.driverOf(device, "set_container").software === true;
@@ -146,7 +146,7 @@ export class VfioContainer extends IommuV2 {
 		} catch (error) {
 			for (const device of done) {
 				this.machine.routes.detachAll(device);
-				this.context.devices.delete(device);
+				this.context.removeDevice(device);
 			}
 			throw error;
 		}

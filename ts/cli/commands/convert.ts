@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { exporterFor, exporters } from "../../replay/exporters/index.ts";
 import { openTrace } from "../../replay/stream.ts";
+import { withExamples } from "../examples.ts";
 import { writeOutput } from "../output.ts";
 import { replayBar } from "../progress.ts";
 import { bytes, number } from "../table.ts";
@@ -9,21 +10,13 @@ type Flags = { output: string; to?: string; strict?: boolean };
 
 const names = exporters.map(({ name }) => name).join(", ");
 
-export const convertCommand = new Command("convert")
+const command = new Command("convert")
 	.description("write a recorded run in another format, with every column as it was")
 	.argument("<files...>", "files of one run in any format that replay takes; plain, .gz or - for standard input")
 	.requiredOption("-o, --output <file>", `the new file: ${exporters.map(({ extensions }) => extensions.join(", ")).join(", ")}, each also with .gz; - for standard output`)
 	.option("--to <format>", `its format when the name does not say: ${names}`)
 	.option("--strict", "stop at the first damaged line, exit 1")
-	.addHelpText(
-		"after",
-		`
-Arrow and Parquet need optional packages: npm install apache-arrow, npm install hyparquet hyparquet-writer.
-
-Examples:
-  ioasid convert qemu.log.gz guest_ftrace.txt.gz -o run.iot     import once, replay often
-  ioasid convert run.iot -o run.parquet                         for DuckDB: SELECT kind, count(*) FROM 'run.parquet' GROUP BY kind`,
-	)
+	.addHelpText("after", "\nArrow and Parquet need optional packages: npm install apache-arrow, npm install hyparquet hyparquet-writer.")
 	.action(async (files: string[], { output, to, strict }: Flags) => {
 		const exporter = to === undefined ? exporterFor(output) : (exporters.find(({ name }) => name === to) ?? null);
 		if (exporter === null) {
@@ -42,3 +35,9 @@ Examples:
 			bar.stop();
 		}
 	});
+
+export const convertCommand = withExamples(command, [
+	["import once, replay often", "ioasid convert qemu.log.gz guest_ftrace.txt.gz -o faults.iot"],
+	["for DuckDB: SELECT kind, count(*) FROM 'run.parquet' GROUP BY kind", "ioasid convert run.iot -o run.parquet"],
+	["back to text, the first ten rows", "ioasid convert run.iot --to merged-csv -o - | head"],
+]);

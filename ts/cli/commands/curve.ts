@@ -4,6 +4,7 @@ import { missCurves, simulate } from "../../replay/curve/curve.ts";
 import type { CurveReport } from "../../replay/curve/types.ts";
 import { openTrace } from "../../replay/stream.ts";
 import { amount, warmUpOf, whole } from "../arguments.ts";
+import { withExamples } from "../examples.ts";
 import { renderDamage } from "../render.ts";
 import { powersFor, renderCurves } from "../render-curve.ts";
 
@@ -52,7 +53,7 @@ interface Flags {
 	samplePages?: number;
 }
 
-export const curveCommand = new Command("curve")
+const command = new Command("curve")
 	.description("hit rates of every size of the IOTLB from one pass over a recorded run, and of other geometries by simulation")
 	.argument("<files...>", "files of one run; plain, .gz or - for standard input")
 	.option("--json", "print one JSON object")
@@ -68,7 +69,6 @@ export const curveCommand = new Command("curve")
 	.option("--to <us>", "up to this time", amount)
 	.addOption(new Option("--warm-up <us>", "count from this time on").argParser(amount).conflicts("warmUpEvents"))
 	.option("--warm-up-events <n>", "count after so many events", whole)
-	.addHelpText("after", "\nExamples:\n  ioasid curve test/traces/vtd_mixed_cut.merged.csv.gz\n  ioasid curve test/traces/vtd_mixed_cut.merged.csv.gz --sizes 64,256 --ways 4,8 --policy lru,plru\n  ioasid curve test/traces/vtd_mixed_cut.merged.csv.gz --sample-pages 256 --json")
 	.action(async (files: string[], flags: Flags) => {
 		const { device, from, to, sizes, ways } = flags;
 		const trace = await openTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
@@ -87,3 +87,9 @@ export const curveCommand = new Command("curve")
 		}
 		console.log(flags.json ? JSON.stringify(report) : renderCurves(report, sizes));
 	});
+
+export const curveCommand = withExamples(command, [
+	["every size, with the recorded invalidations and without", "ioasid curve run.merged.csv.gz"],
+	["set-associative caches and another policy, simulated", "ioasid curve run.merged.csv.gz --sizes 64,256 --ways 4,8 --policy lru,plru"],
+	["a sample of at most 256 pages at a time, with its error, as JSON", "ioasid curve run.merged.csv.gz --sample-pages 256 --json"],
+]);

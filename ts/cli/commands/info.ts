@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { importTrace } from "../../replay/importers/import.ts";
+import { openTrace } from "../../replay/stream.ts";
 import { withExamples } from "../examples.ts";
 import { renderDamage, renderInfo } from "../render.ts";
 
@@ -7,9 +7,9 @@ const command = new Command("info")
 	.description("tell what recorded files hold")
 	.argument("<files...>", "files of one run; plain, .gz, .zst or - for standard input")
 	.action(async (files: string[]) => {
-		const trace = await importTrace(files);
-		for (const line of renderDamage(trace.report)) console.error(line);
-		console.log(renderInfo(trace));
+		const trace = await openTrace(files);
+		for (const line of renderDamage(trace.head.report)) console.error(line);
+		console.log(await renderInfo(trace));
 	});
 
 export const infoCommand = withExamples(command, [

@@ -1,16 +1,16 @@
 import { isDeepStrictEqual } from "node:util";
 import { Command } from "commander";
 import { ReplayError } from "../../replay/errors.ts";
+import { withExamples } from "../examples.ts";
 import { type Results, readJournal } from "../sweep/journal.ts";
 import { jobsOf, type Plan, titleOf } from "../sweep/plan.ts";
 import { outputOption, renderSweep, reportOf, writeResults } from "../sweep/results.ts";
 
-export const mergeCommand = new Command("merge")
+const command = new Command("merge")
 	.description("put the parts of a sweep together")
 	.argument("<journals...>", "what `ioasid sweep --shard` wrote, all parts in any order")
-	.option("-o, --output <file>", "write results, .csv, .parquet or .json; repeatable", outputOption)
+	.option("-o, --output <file>", "write results, .csv, .parquet, .json, or a page that compares them, .html; repeatable", outputOption)
 	.option("--json", "print one JSON object")
-	.addHelpText("after", "\nExample:\n  ioasid merge part-*.journal -o results.csv")
 	.action(async (paths: string[], { output = [], json }: { output?: string[]; json?: boolean }) => {
 		const results: Results = new Map();
 		let plan: Plan | null = null;
@@ -30,3 +30,7 @@ export const mergeCommand = new Command("merge")
 		await writeResults(report, output);
 		console.log(json ? JSON.stringify(report) : renderSweep(report));
 	});
+
+export const mergeCommand = withExamples(command, [
+	["what the tasks of a job array wrote: ioasid sweep ... --shard I/N --journal part-I.journal", "ioasid merge part-*.journal -o merged.csv"],
+]);

@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { REPLAY_ARCHITECTURES, REPLAY_FORMATS } from "../../replay/formats.ts";
 import { type ReplayOptions, replay } from "../../replay/replay.ts";
 import type { Trace } from "../../replay/trace.ts";
 import { amount, costs, warmUpOf, whole } from "../arguments.ts";
@@ -18,6 +19,8 @@ const command = new Command("replay")
 	.option("--iotlb <geometry>", "SETSxWAYS[:POLICY], full:N[:POLICY] (POLICY lru, plru, fifo, random[:SEED], clear), qemu-7.2 or qemu-10", iotlb)
 	.option("--no-walk-cache", "without paging-structure caches")
 	.option("--no-context-cache", "without a context cache")
+	.addOption(new Option("--architecture <name>", "on this IOMMU, with tables of the stage that was recorded; recorded: the recorder's own (default: second-stage tables of VT-d)").choices(REPLAY_ARCHITECTURES))
+	.addOption(new Option("--format <name>", "with tables of this format").choices(Object.keys(REPLAY_FORMATS)).conflicts("architecture"))
 	.option("--ignore-invalidations", "never clear a cache")
 	.option("--device <bdf>", "only this device, e.g. 0000:00:01.0")
 	.option("--from <us>", "from this time on, microseconds since the start", amount)
@@ -31,7 +34,6 @@ const command = new Command("replay")
 	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
 	.option("--plots", "sparklines of the hit rate over time; on a terminal they come without asking")
 	.option("--no-plots", "no sparklines")
-	.addHelpText("after", "\nExamples:\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --iotlb qemu-7.2\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --plots --report report.html\n  ioasid replay test/traces/vtd_faults_edu.qemu.log.gz test/traces/vtd_faults_edu.guest_ftrace.txt.gz --perfetto faults.json")
 	.action(async (files: string[], flags: Flags) => {
 		const { json, report, perfetto, plots = process.stdout.isTTY && !json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
 		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
@@ -62,8 +64,11 @@ const command = new Command("replay")
 export const replayCommand = withExamples(command, [
 	["a run recorded on both sides of a virtual machine", "ioasid replay qemu.log.gz guest_ftrace.txt.gz"],
 	["a joined recording against QEMU's own IOTLB, as JSON", "ioasid replay run.merged.csv.gz --iotlb qemu-7.2 --json"],
+	["on an SMMUv3 instead of what was recorded", "ioasid replay run.merged.csv.gz --architecture smmuv3"],
 	["one device, with a small IOTLB and without paging-structure caches", "ioasid replay run.merged.csv.gz --device 00:01.0 --iotlb 16x2:plru --no-walk-cache"],
 	["the second half of a second, from standard input", "zcat run.merged.csv.gz | ioasid replay - --from 500000 --to 1000000"],
 	["addresses and source ids of a simulator", "ioasid replay packets.txt --iotlb full:64"],
+	["one HTML file with plots, and sparklines here", "ioasid replay run.merged.csv.gz --plots --report report.html"],
+	["events for ui.perfetto.dev", "ioasid replay qemu.log.gz guest_ftrace.txt.gz --perfetto faults.json"],
 	["the faults of a kernel log", "ioasid replay dmesg.txt.gz"],
 ]);

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { ReplayError } from "../../replay/errors.ts";
+import { withExamples } from "../examples.ts";
 import { jobsBar } from "../progress.ts";
 import { type Axis, dimensions, parseAxis } from "../sweep/grid.ts";
 import { Journal } from "../sweep/journal.ts";
@@ -27,25 +28,16 @@ function shardOption(text: string): { part: number; parts: number } {
 	return { part, parts };
 }
 
-export const sweepCommand = new Command("sweep")
+const command = new Command("sweep")
 	.description("replay traces on every machine of a grid")
 	.argument("<traces...>", "recorded runs; the files of one run joined by +, as in qemu.log+ftrace.txt")
 	.option("--grid <name=values>", `what varies, one option for each dimension: ${Object.entries(dimensions).map(([name, { values }]) => `${name} (${values})`).join("; ")}`, parseAxis)
-	.option("-o, --output <file>", "write results, .csv, .parquet or .json; repeatable", outputOption)
+	.option("-o, --output <file>", "write results, .csv, .parquet, .json, or a page that compares them, .html; repeatable", outputOption)
 	.option("--json", "print one JSON object")
 	.option("--journal <file>", "results as they come; a sweep that was killed goes on from there (default: the first output with .journal after it)")
 	.option("--shard <i/n>", "only the i-th of n parts, into --journal; `ioasid merge` puts the parts together", shardOption)
 	.option("--jobs <n>", "threads", positive, availableParallelism())
 	.option("--redis <url>", "let `ioasid worker` processes on any machine do the work; they must see the files under the same paths")
-	.addHelpText(
-		"after",
-		`
-Examples:
-  ioasid sweep run.iot --grid iotlb=64x4,128x8,full:1024 --grid policy=lru,fifo -o results.csv
-  ioasid sweep qemu.log+ftrace.txt --grid iotlb=64x4,off --json
-  ioasid sweep run.iot --grid iotlb=64x4,128x8 --shard $SLURM_ARRAY_TASK_ID/16 --journal part-$SLURM_ARRAY_TASK_ID.journal
-  ioasid sweep /shared/run.iot --grid iotlb=64x4,128x8 --redis redis://host:6379 -o results.csv`,
-	)
 	.action(async (args: string[], { grid = [], output = [], json, journal: path, shard: part, jobs, redis }: Flags) => {
 		if (part !== undefined && path === undefined) throw new InvalidArgumentError("--shard wants a --journal, which `ioasid merge` takes");
 		if (part !== undefined && (output.length > 0 || json)) throw new InvalidArgumentError("--shard has no whole result to write; `ioasid merge` has");
@@ -91,3 +83,11 @@ Examples:
 		await writeResults(report, output);
 		console.log(json ? JSON.stringify(report) : renderSweep(report));
 	});
+
+export const sweepCommand = withExamples(command, [
+	["two IOTLBs, two policies", "ioasid sweep run.iot --grid iotlb=64x4,full:1024 --grid policy=lru,fifo -o results.csv -o results.html"],
+	["other architectures' tables", "ioasid sweep run.iot --grid format=vtd-second,amd-v1,smmuv3-stage1,riscv-sv48x4"],
+	["a run of two files", "ioasid sweep qemu.log.gz+guest_ftrace.txt.gz --grid iotlb=64x4,off --json"],
+	["one task of a job array: `ioasid merge` puts the parts together", "ioasid sweep run.iot --grid iotlb=64x4,128x8 --shard 1/2 --journal part.1"],
+	["work for `ioasid worker` processes, on any machine", "ioasid sweep run.iot --grid iotlb=64x4,128x8 --redis redis://localhost:6379"],
+]);

@@ -4,13 +4,14 @@ import type { ReplayOptions } from "../../replay/replay.ts";
 import { whatIfs } from "../../replay/whatif/index.ts";
 import { type Choice, whatIf } from "../../replay/whatif/run.ts";
 import { amount, warmUpOf, whole } from "../arguments.ts";
+import { withExamples } from "../examples.ts";
 import { iotlb } from "../iotlb.ts";
 import { renderDamage } from "../render.ts";
 import { renderWhatIf } from "../render-whatif.ts";
 
 type Flags = Pick<ReplayOptions, "iotlb" | "walkCache" | "from" | "to"> & { json?: boolean; together?: boolean; warmUp?: number; warmUpEvents?: number } & Record<string, unknown>;
 
-export const whatifCommand = new Command("whatif")
+const command = new Command("whatif")
 	.description("replay a recorded run as it was and as it might have been, side by side")
 	.argument("<files...>", "files of one run; plain, .gz or - for standard input")
 	.option("--json", "print one JSON object")
@@ -20,13 +21,12 @@ export const whatifCommand = new Command("whatif")
 	.option("--from <us>", "from this time on, microseconds since the start", amount)
 	.option("--to <us>", "up to this time", amount)
 	.addOption(new Option("--warm-up <us>", "leave what comes before this time out of the figures").argParser(amount).conflicts("warmUpEvents"))
-	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
-	.addHelpText("after", "\nExamples:\n  ioasid whatif test/traces/vtd_mixed_cut.merged.csv.gz --lazy --prefetch\n  ioasid whatif test/traces/vtd_mixed_cut.merged.csv.gz --tenants 8 --iotlb 64x8 --json");
+	.option("--warm-up-events <n>", "leave so many events out of the figures", whole);
 
 /** An option for each line of the registry. */
 for (const { name, argument, description, parse } of whatIfs) {
 	const option = new Option(`--${name}${argument === "" ? "" : ` ${argument}`}`, description);
-	whatifCommand.addOption(
+	command.addOption(
 		option.argParser((text: string) => {
 			try {
 				return { value: parse(text) };
@@ -43,7 +43,7 @@ function choicesOf(flags: Flags): Choice[] {
 	return asked.map(({ name, parse }) => ({ name, value: flags[name] === true ? parse(true) : (flags[name] as { value: unknown }).value }));
 }
 
-whatifCommand.action(async (files: string[], flags: Flags) => {
+command.action(async (files: string[], flags: Flags) => {
 	const { json, together = false, from, to, walkCache } = flags;
 	const choices = choicesOf(flags);
 	const trace = await importTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
@@ -52,3 +52,8 @@ whatifCommand.action(async (files: string[], flags: Flags) => {
 	const report = await whatIf(trace, choices, { ...hardware, ...warmUpOf(flags), together });
 	console.log(json ? JSON.stringify(report) : renderWhatIf(report));
 });
+
+export const whatifCommand = withExamples(command, [
+	["unmaps that invalidate in batches, and a prefetch of the next page", "ioasid whatif run.merged.csv.gz --lazy --prefetch"],
+	["eight tenants on one IOTLB, as JSON", "ioasid whatif run.merged.csv.gz --tenants 8 --iotlb 64x8 --json"],
+]);

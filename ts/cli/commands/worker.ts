@@ -1,14 +1,14 @@
 import { availableParallelism } from "node:os";
 import { Command } from "commander";
+import { withExamples } from "../examples.ts";
 import { ThreadPool } from "../sweep/pool.ts";
 import { work } from "../sweep/redis.ts";
 import { positive } from "../whole.ts";
 
-export const workerCommand = new Command("worker")
+const command = new Command("worker")
 	.description("run sweeps that others hand in with `ioasid sweep --redis`, until SIGTERM or SIGINT; runs that have begun are finished")
 	.requiredOption("--redis <url>", "where sweeps are handed in")
 	.option("--jobs <n>", "runs at a time, a thread each", positive, availableParallelism())
-	.addHelpText("after", "\nExample:\n  ioasid worker --redis redis://host:6379 --jobs 8")
 	.action(async ({ redis, jobs }: { redis: string; jobs: number }) => {
 		const stop = new AbortController();
 		for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
@@ -19,3 +19,7 @@ export const workerCommand = new Command("worker")
 			await pool.close();
 		}
 	});
+
+export const workerCommand = withExamples(command, [
+	["serve sweeps that are handed in with --redis", "ioasid worker --redis redis://localhost:6379 --jobs 2"],
+]);

@@ -1,5 +1,7 @@
 /** What the conformance runner asks of a file shape. To add a shape: one file, one line in index.ts. */
 
+import type { Explanation, Translation } from "../../engine/index.ts";
+
 /** What became of one enforced item of a file. */
 export interface Verdict {
 	/** `CASE#INDEX` */
@@ -8,6 +10,17 @@ export interface Verdict {
 	/** of a failure */
 	expected?: string;
 	got?: string;
+}
+
+/** A request of a file, translated with its trace. */
+export interface Explained {
+	/** `CASE#INDEX` */
+	id: string;
+	/** who asked for what, in words */
+	request: string;
+	/** what the file expects, in words */
+	expected: string;
+	explanation: Explanation<Translation>;
 }
 
 /** How a file is run. */
@@ -22,4 +35,6 @@ export interface FileShape {
 	recognises(content: unknown): boolean;
 	/** Run the items whose id `wanted` takes, in the file's order. `content` was recognised. */
 	run(content: unknown, wanted: (id: string) => boolean, options: ShapeOptions): Iterable<Verdict>;
+	/** The same with the trace of each, for files of single translations. */
+	explain?(content: unknown, wanted: (id: string) => boolean): Iterable<Explained>;
 }

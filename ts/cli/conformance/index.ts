@@ -2,13 +2,14 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { gunzipSync } from "node:zlib";
-import type { FileShape } from "./contract.ts";
+import type { Explained, FileShape } from "./contract.ts";
 import { ioasidScenarios } from "./ioasid/index.ts";
+import { iommufd } from "./iommufd-doors.ts";
 import { vectors } from "./vectors.ts";
 import { riscvModel } from "./vectors-riscv-model.ts";
 
 /** Every shape of file that the runner takes: one line each. */
-const SHAPES: FileShape[] = [riscvModel, vectors, ioasidScenarios];
+const SHAPES: FileShape[] = [riscvModel, vectors, ioasidScenarios, iommufd];
 
 export interface ConformanceOptions {
 	/** failures that are told in full, over all files; default 20 */
@@ -28,7 +29,7 @@ function wantedBy(only: string[]): (id: string) => boolean {
 }
 
 /** A parsed file; throws what says why it cannot be read. */
-function readContent(path: string): unknown {
+export function readContent(path: string): unknown {
 	const bytes = readFileSync(path);
 	const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
 	return JSON.parse(plain.toString("utf8"));
@@ -78,4 +79,16 @@ export async function runConformance(paths: string[], options: ConformanceOption
 	stdout.write(`${JSON.stringify(total)}\n`);
 	if (unusable) return 2;
 	return total.failed > 0 ? 1 : 0;
+}
+
+/**
+ * Translate requests of a parsed file with their traces. `only` is a CASE or CASE#INDEX, or a prefix with `*`.
+ * @throws RangeError when the file has no such request, or its shape has no translations
+ */
+export function explainContent(content: unknown, only: string): Explained[] {
+	const shape = SHAPES.find((one) => one.explain !== undefined && one.recognises(content));
+	if (shape?.explain === undefined) throw new RangeError("the file holds neither a machine nor vectors of translations");
+	const found = [...shape.explain(content, wantedBy([only]))];
+	if (found.length === 0) throw new RangeError(`the file has no case ${only}`);
+	return found;
 }

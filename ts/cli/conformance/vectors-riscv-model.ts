@@ -5,7 +5,8 @@
  * one request in order, `memory_after` belongs to the last one.
  */
 import { Engine, type HostMemory, type Translation, type Unit } from "../../engine/index.ts";
-import type { FileShape, ShapeOptions, Verdict } from "./contract.ts";
+import { requestWords } from "../request-words.ts";
+import type { Explained, FileShape, ShapeOptions, Verdict } from "./contract.ts";
 
 interface ModelRequest {
 	device_id: number;
@@ -149,6 +150,22 @@ function expected({ expect }: ModelRequest): string {
 	return `ok${pa}${bytes} ${rights}${leaf} pbmt ${expect.pbmt}${expect.msi ? " msi" : ""}${mrif}`;
 }
 
+function optionsOf(request: ModelRequest) {
+	return { pasid: request.process_id ?? undefined, access: ACCESS[request.access], privileged: request.priv, length: request.length };
+}
+
+function* explainCase(item: ModelCase, wanted: (id: string) => boolean): Generator<Explained> {
+	const ids = item.requests.map((_, index) => `${item.id}#${index}`);
+	if (!ids.some(wanted)) return;
+	const unit = unitOf(item, new CaseMemory(item), { uncached: false });
+	for (const [index, request] of item.requests.entries()) {
+		unit.invalidate({ scope: "global" });
+		const options = optionsOf(request);
+		const explanation = unit.explain(request.device_id, BigInt(request.iova), options);
+		if (wanted(ids[index])) yield { id: ids[index], request: requestWords(request.device_id, BigInt(request.iova), options), expected: expected(request), explanation };
+	}
+}
+
 function* runCase(item: ModelCase, wanted: (id: string) => boolean, options: ShapeOptions): Generator<Verdict> {
 	const ids = item.requests.map((_, index) => `${item.id}#${index}`);
 	if (!ids.some(wanted)) return;
@@ -158,12 +175,7 @@ function* runCase(item: ModelCase, wanted: (id: string) => boolean, options: Sha
 	for (const [index, request] of item.requests.entries()) {
 		memory.writes = [];
 		unit.invalidate({ scope: "global" });
-		const answer = unit.translate(request.device_id, BigInt(request.iova), {
-			pasid: request.process_id ?? undefined,
-			access: ACCESS[request.access],
-			privileged: request.priv,
-			length: request.length,
-		});
+		const answer = unit.translate(request.device_id, BigInt(request.iova), optionsOf(request));
 		const want = [expected(request), ...(request.writes ?? []).map(([address, bytes]) => `${hex(address)}=${bytes}`)];
 		const got = [told(request, answer), ...memory.writes];
 		if (index === item.requests.length - 1) {
@@ -182,5 +194,8 @@ export const riscvModel: FileShape = {
 	recognises: isFile,
 	*run(content, wanted, options) {
 		for (const item of (content as ModelFile).cases) yield* runCase(item, wanted, options);
+	},
+	*explain(content, wanted) {
+		for (const item of (content as ModelFile).cases) yield* explainCase(item, wanted);
 	},
 };

@@ -4,7 +4,8 @@
  * reads as zero, inside `ram` where the file bounds it.
  */
 import { Engine, type RegionConfig, type Translation, type Unit } from "../../engine/index.ts";
-import type { FileShape, ShapeOptions, Verdict } from "./contract.ts";
+import type { Explained, FileShape, ShapeOptions, Verdict } from "./contract.ts";
+import { requestWords } from "../request-words.ts";
 import { ADAPTERS } from "./vectors-adapters.ts";
 import type { VectorCase, VectorFile, VectorNumber, VectorRequest } from "./vectors-shape.ts";
 
@@ -108,10 +109,31 @@ function isSkipped(request: VectorRequest): boolean {
 
 const ACCESS = { r: "read", w: "write", x: "execute" } as const;
 
+function optionsOf(file: VectorFile, request: VectorRequest) {
+	const { rid, pasid, privileged = request.priv } = ADAPTERS[file.arch].requester(request);
+	return { rid, options: { pasid, access: ACCESS[request.access], privileged, length: request.length ?? 1 } };
+}
+
+function* explainFile(file: VectorFile, wanted: (id: string) => boolean): Generator<Explained> {
+	if (!Object.hasOwn(ADAPTERS, file.arch)) throw new RangeError(`this engine has no "${file.arch}" unit`);
+	for (const item of file.cases) {
+		let machine: Machine | undefined;
+		for (const [index, request] of item.requests.entries()) {
+			const id = `${item.id}#${index}`;
+			if (!wanted(id)) continue;
+			machine ??= new Machine(file, item, { uncached: false });
+			machine.reset();
+			const { rid, options } = optionsOf(file, request);
+			const explanation = machine.unit.explain(rid, BigInt(request.iova), options);
+			yield { id, request: requestWords(rid, BigInt(request.iova), options), expected: describeExpected(request), explanation };
+		}
+	}
+}
+
 function judge(file: VectorFile, machine: Machine, id: string, request: VectorRequest): Verdict {
 	machine.reset();
-	const { rid, pasid, privileged = request.priv } = ADAPTERS[file.arch].requester(request);
-	const answer = machine.unit.translate(rid, BigInt(request.iova), { pasid, access: ACCESS[request.access], privileged, length: request.length ?? 1 });
+	const { rid, options } = optionsOf(file, request);
+	const answer = machine.unit.translate(rid, BigInt(request.iova), options);
 	if (!agrees(request, answer)) return { id, outcome: "failed", expected: describeExpected(request), got: describeGot(answer) };
 	for (const [address, bytes] of request.pte_after ?? []) {
 		const got = machine.hex(BigInt(address), bytes.length / 2);
@@ -147,4 +169,5 @@ function* runFile(file: VectorFile, wanted: (id: string) => boolean, options: Sh
 export const vectors: FileShape = {
 	recognises: (content) => isObject(content) && typeof content.arch === "string" && Array.isArray(content.cases) && content.cases.every(isCase),
 	run: (content, wanted, options) => runFile(content as VectorFile, wanted, options),
+	explain: (content, wanted) => explainFile(content as VectorFile, wanted),
 };

@@ -1,11 +1,12 @@
 /** What a sweep varies: the registry of dimensions, one entry each. Values are texts, so that plans and results can be written down. */
 import { InvalidArgumentError } from "commander";
 import { type CacheConfig, parseCacheConfig, type Replacement } from "../../engine/index.ts";
+import { REPLAY_ARCHITECTURES, REPLAY_FORMATS, type ReplayFormatName } from "../../replay/formats.ts";
 import type { ReplayOptions } from "../../replay/replay.ts";
 import { iotlb } from "../iotlb.ts";
 
 /** The part of the options that can be sent to another thread or machine. */
-export type JobOptions = Pick<ReplayOptions, "iotlb" | "walkCache" | "contextCache" | "ignoreInvalidations" | "device">;
+export type JobOptions = Pick<ReplayOptions, "iotlb" | "walkCache" | "contextCache" | "ignoreInvalidations" | "device" | "format" | "architecture">;
 
 interface Dimension {
 	/** for people: the values it takes */
@@ -17,6 +18,12 @@ interface Dimension {
 function onOff(value: string, name: string): boolean {
 	if (value === "on" || value === "off") return value === "on";
 	throw new InvalidArgumentError(`${name}=${value}: on or off`);
+}
+
+function oneOf<Name extends string>(dimension: string, value: string, names: readonly Name[]): Name {
+	const found = names.find((name) => name === value);
+	if (found === undefined) throw new InvalidArgumentError(`${dimension}=${value}: one of ${names.join(", ")}`);
+	return found;
 }
 
 function policy(value: string, options: JobOptions): void {
@@ -53,6 +60,19 @@ export const dimensions: Record<string, Dimension> = {
 		values: "on, off (caches are never cleared)",
 		apply: (value, options) => {
 			options.ignoreInvalidations = !onOff(value, "invalidations");
+		},
+	},
+	architecture: {
+		values: REPLAY_ARCHITECTURES.join(", "),
+		apply: (value, options) => {
+			options.architecture = oneOf("architecture", value, REPLAY_ARCHITECTURES);
+		},
+	},
+	format: {
+		values: Object.keys(REPLAY_FORMATS).join(", "),
+		apply: (value, options) => {
+			if (options.architecture !== undefined) throw new InvalidArgumentError(`format=${value} does not go with architecture=${options.architecture}`);
+			options.format = oneOf("format", value, Object.keys(REPLAY_FORMATS) as ReplayFormatName[]);
 		},
 	},
 	device: {

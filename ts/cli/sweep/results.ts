@@ -1,6 +1,7 @@
 /** The results of a sweep as files and for people. */
 import { optional } from "../../replay/optional.ts";
 import { InvalidArgumentError } from "commander";
+import { type ComparisonData, renderComparison } from "../../report/index.ts";
 import { writeOutput } from "../output.ts";
 import { number, percent, table } from "../table.ts";
 import type { Results } from "./journal.ts";
@@ -64,8 +65,28 @@ async function parquet(report: SweepReport): Promise<Uint8Array> {
 	return new Uint8Array(parquetWriteBuffer({ columnData, createdBy: "ioasid" }));
 }
 
+/** What is drawn; everything is in the table. */
+const PLOTTED = [
+	{ figure: "hit_rate", label: "Hit rate", ratio: true },
+	{ figure: "references_per_dma", label: "Walk references per DMA", ratio: false },
+];
+
+/** The runs as columns of a page. */
+export function comparisonOf(report: SweepReport): ComparisonData {
+	const figures = figureNames(report);
+	const unique = (values: string[]) => [...new Set(values)];
+	return {
+		version: report.ioasid,
+		axes: [{ name: "trace", values: unique(report.rows.map(({ trace }) => trace)) }, ...report.grid.map(({ name, values }) => ({ name, values: [...values] }))],
+		figures,
+		plotted: PLOTTED,
+		rows: report.rows.map(({ trace, point, figures: of }) => ({ point: [trace, ...report.grid.map(({ name }) => point[name])], values: figures.map((name) => of[name]) })),
+	};
+}
+
 const encoders: Record<string, (report: SweepReport) => Promise<Uint8Array>> = {
 	".csv": async (report) => new TextEncoder().encode(csv(report)),
+	".html": async (report) => new TextEncoder().encode(renderComparison(comparisonOf(report))),
 	".json": async (report) => new TextEncoder().encode(`${JSON.stringify(report)}\n`),
 	".parquet": parquet,
 };

@@ -30,8 +30,8 @@ export class HitCounts {
 		let last = 0;
 		const step = (size: number, change: number) => {
 			sum += change;
-			// a sample's correction may lead below zero or past the whole
-			const value = Math.min(this.accesses, Math.max(last, sum));
+			// a sample's correction may lead below zero or past the whole; exact counts may fall where larger caches answer from stale entries
+			const value = this.weight === 0 ? sum : Math.min(this.accesses, Math.max(last, sum));
 			if (value === last) return;
 			last = value;
 			sizes.push(size);

@@ -89,6 +89,7 @@ export class GuestEventReader {
 			if (unmapped < 0) return "unreadable";
 			size = unmapped;
 		}
+		if (start + size > 2 ** 64) return "unreadable";
 		const index = this.buffer.add(kind, origin.time, origin.task, origin.context);
 		const events = this.buffer.events;
 		events.start[index] = start;

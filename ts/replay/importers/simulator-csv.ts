@@ -19,6 +19,7 @@
  * Numbers are decimal, or hexadecimal with `0x`. Rows without any `map` in the file are an access list: every page is mapped at its first
  * use, to `pa` or to itself. `#` starts a comment. Other columns are ignored and told.
  */
+import { PageRanges } from "../join/page-ranges.ts";
 import { pageOf, RowBuffer, setNumber, setPair } from "../rows.ts";
 import { Scanner } from "../scan.ts";
 import { Access, type Columns, Kind, NO_PASID, Scope, Verdict } from "../trace.ts";
@@ -72,7 +73,7 @@ class SimulatorCsvParser implements LineParser {
 	private readonly rows = new RowBuffer();
 	private readonly ids = new DeviceIds();
 	/** what is mapped: for accesses whose output is not told */
-	private readonly mapped = new Map<number, Map<number, number>>();
+	private readonly mapped = new Map<number, PageRanges<number>>();
 	private headed = false;
 	private maps = 0;
 	private now = 0;
@@ -118,6 +119,7 @@ class SimulatorCsvParser implements LineParser {
 		if (!whole && !this.wide(fields.text(text, "iova"))) return "no number as iova";
 		const lo = whole ? 0 : this.scan.lo;
 		const hi = whole ? 0 : this.scan.hi;
+		if (this.scan.value() * Number(!whole) + size > 2 ** 64) return "a range that ends behind 64 bits";
 		const out = fields.text(text, "pa");
 		if (out !== "" && !this.wide(out)) return "no number as pa";
 		if (out === "" && kind === Kind.map) return "no pa";
@@ -201,16 +203,15 @@ class SimulatorCsvParser implements LineParser {
 	private follow(columns: Columns, row: number): void {
 		let pages = this.mapped.get(columns.id[row]);
 		if (pages === undefined) {
-			pages = new Map();
+			pages = new PageRanges((page, offset) => page + offset);
 			this.mapped.set(columns.id[row], pages);
 		}
 		const first = pageOf(columns.iova, row);
-		const count = Math.ceil((columns.size[2 * row + 1] * 2 ** 32 + columns.size[2 * row]) / 4096);
-		if (columns.kind[row] === Kind.map) this.maps++;
-		for (let i = 0; i < count; i++) {
-			if (columns.kind[row] === Kind.map) pages.set(first + i, pageOf(columns.pa, row) + i);
-			else pages.delete(first + i);
-		}
+		const end = first + Math.ceil((columns.size[2 * row + 1] * 2 ** 32 + columns.size[2 * row]) / 4096);
+		if (columns.kind[row] === Kind.map) {
+			this.maps++;
+			pages.set(first, end, pageOf(columns.pa, row));
+		} else pages.delete(first, end);
 	}
 
 	end(): JoinedLog {

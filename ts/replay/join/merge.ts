@@ -13,6 +13,7 @@ import { RowBuffer, setNumber } from "../rows.ts";
 import { Access, type Columns, Kind } from "../trace.ts";
 import { type Clock, lowerBound } from "./clock.ts";
 import type { DeviceList } from "./devices.ts";
+import { PageRanges } from "./page-ranges.ts";
 import type { Ownership } from "./ownership.ts";
 import { type Mapping, Uses } from "./uses.ts";
 
@@ -136,7 +137,7 @@ interface PageState {
 
 /** The last map or unmap of every page of every device: pages keep the guest's order. */
 class LastPlaces {
-	private readonly devices = new Map<number, Map<number, PageState>>();
+	private readonly devices = new Map<number, PageRanges<PageState>>();
 	/** what the first page of the range that was asked for last is mapped to */
 	target = Number.NaN;
 	permissions = 0;
@@ -149,8 +150,9 @@ class LastPlaces {
 		this.target = state?.target ?? Number.NaN;
 		this.permissions = state?.permissions ?? Access.read | Access.write;
 		let latest = 0;
-		if (pages === undefined) return latest;
-		for (let page = first; page * PAGE < end; page++) latest = Math.max(latest, pages.get(page)?.place ?? 0);
+		pages?.each(first, Math.ceil(end / PAGE), ({ place }) => {
+			latest = Math.max(latest, place);
+		});
 		return latest;
 	}
 
@@ -158,18 +160,10 @@ class LastPlaces {
 		if (device < 0) return;
 		let pages = this.devices.get(device);
 		if (pages === undefined) {
-			pages = new Map();
+			pages = new PageRanges((state, offset) => ({ ...state, target: state.target + PAGE * offset }));
 			this.devices.set(device, pages);
 		}
-		for (let page = Math.floor(start / PAGE), offset = 0; page * PAGE < end; page++, offset += PAGE) {
-			const state = pages.get(page);
-			if (state === undefined) pages.set(page, { place, target: target + offset, permissions });
-			else {
-				state.place = place;
-				state.target = target + offset;
-				state.permissions = permissions;
-			}
-		}
+		pages.set(Math.floor(start / PAGE), Math.ceil(end / PAGE), { place, target, permissions });
 	}
 }
 

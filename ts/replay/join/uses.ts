@@ -4,6 +4,7 @@
  */
 import { pageOf } from "../rows.ts";
 import { Access, type Columns, Kind, Verdict } from "../trace.ts";
+import { pagesWithin } from "./page-ranges.ts";
 
 const PAGE = 4096;
 
@@ -69,6 +70,11 @@ export class Uses {
 		return pages;
 	}
 
+	/** Pages of a range, or those of them that are used when these are fewer. */
+	private pagesIn({ rid, start, end }: Mapping): Iterable<number> {
+		return pagesWithin(this.keys.get(rid) ?? new Map(), Math.floor(start / PAGE), Math.ceil(end / PAGE));
+	}
+
 	/** Rows of a page from row `first` on. */
 	private span(rid: number, page: number, first: number): Span | null {
 		const key = this.keys.get(rid)?.get(page);
@@ -99,7 +105,7 @@ export class Uses {
 	firstWalk(map: Mapping, earliest: number, place: number, slack: number): number {
 		const { time, kind, verdict, length } = this.host;
 		const from = time[Math.min(place, length - 1)] - slack;
-		for (let page = Math.floor(map.start / PAGE); page * PAGE < map.end; page++) {
+		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, earliest);
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < place; i++) {
 				const row = span.rows[i];
@@ -115,7 +121,7 @@ export class Uses {
 	afterFaults(map: Mapping, place: number, late: number): number {
 		let first = late;
 		let fault = -1;
-		for (let page = Math.floor(map.start / PAGE); page * PAGE < map.end; page++) {
+		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, place);
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < first; i++) {
 				if (this.absent(span.rows[i], map)) fault = Math.max(fault, span.rows[i]);
@@ -128,7 +134,7 @@ export class Uses {
 	/** `place`, or behind the last use of the mapping from there to before `limit`; another use or a fault ends the search. */
 	afterUses(map: Mapping, place: number, limit: number): number {
 		let last = place;
-		for (let page = Math.floor(map.start / PAGE); page * PAGE < map.end; page++) {
+		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, place);
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < limit; i++) {
 				if (this.host.kind[span.rows[i]] !== Kind.dma) {
@@ -146,7 +152,7 @@ export class Uses {
 	beforeFaults(map: Mapping, earliest: number, place: number, slack: number): number {
 		const { time, kind, verdict, length } = this.host;
 		const from = time[Math.min(place, length - 1)] - slack;
-		for (let page = Math.floor(map.start / PAGE); page * PAGE < map.end; page++) {
+		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, earliest);
 			let found = -1;
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < place; i++) {

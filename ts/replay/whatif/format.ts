@@ -1,7 +1,5 @@
 import { REPLAY_FORMATS, type ReplayFormatName } from "../formats.ts";
-import { Access, Kind } from "../trace.ts";
 import type { WhatIf } from "./contract.ts";
-import { scopedBy } from "./scopes.ts";
 
 const NAMES = Object.keys(REPLAY_FORMATS);
 
@@ -15,17 +13,5 @@ export const format: WhatIf<ReplayFormatName> = {
 		return text as ReplayFormatName;
 	},
 	title: (name) => `${name} tables`,
-	apply({ trace, options }, name) {
-		const { columns } = trace;
-		const { byPasid, route } = REPLAY_FORMATS[name];
-		const scopes = scopedBy(columns, byPasid);
-		// first stages cannot say "write only"
-		if (route === "first-stage") for (let row = 0; row < columns.length; row++) if (columns.kind[row] === Kind.map) scopes.flags[row] |= Access.read;
-		const faults = columns.kind.includes(Kind.fault);
-		return {
-			trace: { ...trace, stage: "second", columns: { ...columns, ...scopes } },
-			options: { ...options, format: name },
-			notes: faults ? ["recorded fault reasons are another architecture's: their DMAs count as wrong"] : [],
-		};
-	},
+	apply: ({ trace, options }, name) => ({ trace, options: { ...options, format: name } }),
 };

@@ -2,7 +2,6 @@ import { NESTED_LEAVES } from "../direct-machine.ts";
 import { wideAt } from "../history/words.ts";
 import { type Columns, Kind } from "../trace.ts";
 import type { WhatIf } from "./contract.ts";
-import { format } from "./format.ts";
 
 const GIB = 2 ** 30;
 /** GiB of guest memory that are mapped, at most. */
@@ -33,8 +32,5 @@ export const nested: WhatIf<keyof typeof NESTED_LEAVES> = {
 		return text as keyof typeof NESTED_LEAVES;
 	},
 	title: (leaf) => `nested under a second stage of ${leaf} leaves`,
-	apply(subject, leaf) {
-		const change = format.apply(subject, "vtd-first");
-		return { ...change, options: { ...subject.options, nested: { leaf, gibs: gibsOf(subject.trace.columns) } } };
-	},
+	apply: ({ trace, options }, leaf) => ({ trace, options: { ...options, nested: { leaf, gibs: gibsOf(trace.columns) } } }),
 };

@@ -1,0 +1,169 @@
+/** A VFIO device and a VFIO group as files: /dev/vfio/devices/vfioN (bound to an iommufd) and /dev/vfio/N (through a container). */
+import type { Device, Group } from "../../core/index.ts";
+import { type Capability, receiveArgsz, writeWholeChain } from "../abi/argsz.ts";
+import { ATTACH_FLAGS, DETACH_FLAGS, DEVICE_FLAGS, deviceAttachIommufdPt, deviceBindIommufd, deviceDetachIommufdPt, deviceInfo, GROUP_FLAGS, groupStatus, VFIO } from "../abi/vfio.ts";
+import { type Caller, type FileOps, OpenFile } from "../descriptors.ts";
+import { Errno } from "../errno.ts";
+import { copyFromUser } from "../user-memory.ts";
+import { run } from "./call.ts";
+import { joinContainer } from "./container.ts";
+import { Iommufd } from "./door.ts";
+import type { DeviceEntity } from "./entities.ts";
+
+/** The iommufd behind a descriptor. @throws Errno EBADF, EBADFD */
+function iommufdOf(caller: Caller, fd: number): Iommufd {
+	const { ops } = caller.descriptors.get(fd);
+	if (!(ops instanceof Iommufd)) throw new Errno("EBADFD", `descriptor ${fd} is no iommufd`);
+	return ops;
+}
+
+export class VfioDeviceFile implements FileOps {
+	private door: Iommufd | null = null;
+	private entity: DeviceEntity | null = null;
+
+	constructor(
+		readonly device: Device,
+		/** told when the last descriptor is gone */
+		private readonly closed: () => void = () => {},
+		/** what its information is followed by */
+		private readonly capabilities: readonly Capability[] = [],
+	) {}
+
+	/** What it is bound as. @throws Errno EINVAL before it is bound */
+	private bound(): { door: Iommufd; entity: DeviceEntity } {
+		if (this.door === null || this.entity === null) throw new Errno("EINVAL", `${this.device.name} is not bound`);
+		return { door: this.door, entity: this.entity };
+	}
+
+	/** Give the device to an iommufd. @returns its number there. @throws Errno EINVAL (bound already), EPERM, ENOMEM */
+	bind(door: Iommufd): number {
+		if (this.entity !== null) throw new Errno("EINVAL", `${this.device.name} is bound already`);
+		this.entity = door.bind(this.device);
+		this.door = door;
+		return this.entity.id;
+	}
+
+	/** Attach it, or lead it elsewhere when it is attached. @returns number of the table. @throws Errno */
+	attach(pasid: number | null, pt: number): number {
+		const { door, entity } = this.bound();
+		return run(() => door.changeTable(entity, pasid, pt, door.host.routes.isAttached(this.device, pasid) ? "replace" : "attach"));
+	}
+
+	detach(pasid: number | null): void {
+		const { door, entity } = this.bound();
+		door.detach(entity, pasid);
+	}
+
+	ioctl(caller: Caller, cmd: number, argp: bigint): number {
+		const memory = caller.process;
+		switch (cmd) {
+			case VFIO.deviceBindIommufd: {
+				const { values, respond } = receiveArgsz(memory, deviceBindIommufd, argp, "out_devid", 0);
+				respond({ out_devid: this.bind(iommufdOf(caller, values.iommufd)) }, "out_devid");
+				return 0;
+			}
+			case VFIO.deviceAttachIommufdPt: {
+				this.bound();
+				const { values, respond } = receiveArgsz(memory, deviceAttachIommufdPt, argp, "pt_id", ATTACH_FLAGS.pasid, { [ATTACH_FLAGS.pasid]: "pasid" });
+				respond({ pt_id: this.attach((values.flags & ATTACH_FLAGS.pasid) === 0 ? null : values.pasid, values.pt_id) }, "pt_id");
+				return 0;
+			}
+			case VFIO.deviceDetachIommufdPt: {
+				this.bound();
+				const { values } = receiveArgsz(memory, deviceDetachIommufdPt, argp, "flags", DETACH_FLAGS.pasid, { [DETACH_FLAGS.pasid]: "pasid" });
+				this.detach((values.flags & DETACH_FLAGS.pasid) === 0 ? null : values.pasid);
+				return 0;
+			}
+			case VFIO.deviceGetInfo: {
+				this.bound();
+				const { values, respond } = receiveArgsz(memory, deviceInfo, argp, "num_irqs", 0xffff_ffff);
+				const chain = writeWholeChain(memory, argp, values.argsz, deviceInfo.size, this.capabilities);
+				const caps = this.capabilities.length > 0 ? DEVICE_FLAGS.caps : 0;
+				respond({ ...chain, flags: DEVICE_FLAGS.pci | caps, num_regions: 0, num_irqs: 0, pad: 0 });
+				return 0;
+			}
+			default:
+				// nothing else works before it is bound
+				this.bound();
+				throw new Errno("ENOTTY", `no command 0x${cmd.toString(16)}`);
+		}
+	}
+
+	release(): void {
+		if (this.door !== null && this.entity !== null) this.door.unbind(this.entity);
+		[this.door, this.entity] = [null, null];
+		this.closed();
+	}
+}
+
+export class VfioGroupFile implements FileOps {
+	private door: Iommufd | null = null;
+	private readonly opened = new Set<VfioDeviceFile>();
+
+	constructor(readonly group: Group<Device>) {}
+
+	/** Use an iommufd as the group's container; it gets a space when it has none. @throws Errno EINVAL */
+	setContainer(door: Iommufd): void {
+		if (this.door !== null) throw new Errno("EINVAL", "the group has a container");
+		run(() => joinContainer(door));
+		this.door = door;
+	}
+
+	/** Open a device of the group: bound and attached to the container's space. @throws Errno EINVAL, ENODEV, and what an attach refuses with */
+	openDevice(name: string): VfioDeviceFile {
+		if (this.door === null) throw new Errno("EINVAL", "the group has no container");
+		const device = [...this.group.members].find((member) => member.name === name);
+		if (device === undefined) throw new Errno("ENODEV", `no device ${name} in group ${this.group.name}`);
+		const file = new VfioDeviceFile(device, () => this.opened.delete(file));
+		file.bind(this.door);
+		try {
+			file.attach(null, run(() => joinContainer(this.door as Iommufd)).id);
+		} catch (error) {
+			file.release();
+			throw error;
+		}
+		this.opened.add(file);
+		return file;
+	}
+
+	ioctl(caller: Caller, cmd: number, argp: bigint): number {
+		switch (cmd) {
+			case VFIO.groupGetStatus: {
+				const { respond } = receiveArgsz(caller.process, groupStatus, argp, "flags", 0xffff_ffff);
+				respond({ flags: GROUP_FLAGS.viable | (this.door === null ? 0 : GROUP_FLAGS.containerSet) });
+				return 0;
+			}
+			case VFIO.groupSetContainer:
+				this.setContainer(iommufdOf(caller, new DataView(copyFromUser(caller.process, argp, 4).buffer).getInt32(0, true)));
+				return 0;
+			case VFIO.groupUnsetContainer:
+				if (this.door === null) throw new Errno("EINVAL", "the group has no container");
+				if (this.opened.size > 0) throw new Errno("EBUSY", "devices of the group are open");
+				this.door = null;
+				return 0;
+			case VFIO.groupGetDeviceFd: {
+				const fd = caller.descriptors.reserve();
+				try {
+					caller.descriptors.install(fd, new OpenFile("[vfio-device]", this.openDevice(readName(caller, argp)), caller.credentials));
+				} catch (error) {
+					caller.descriptors.unreserve(fd);
+					throw error;
+				}
+				return fd;
+			}
+			default:
+				throw new Errno("ENOTTY", `no command 0x${cmd.toString(16)}`);
+		}
+	}
+}
+
+/** a C string of at most a page. @throws Errno EFAULT, EINVAL (no end) */
+function readName(caller: Caller, address: bigint): string {
+	let text = "";
+	for (let i = 0n; i < 4096n; i++) {
+		const [byte] = copyFromUser(caller.process, address + i, 1);
+		if (byte === 0) return text;
+		text += String.fromCharCode(byte);
+	}
+	throw new Errno("EINVAL", "a name without end");
+}

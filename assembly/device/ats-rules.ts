@@ -4,10 +4,10 @@ import { ACCESS_ANY, ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_READ, ACCESS_WRIT
 import { DECODED } from "./contract";
 import { Route } from "./route";
 
-/** With a completion: the fault leaves no record. */
+/** With a completion, the engine's own: the fault leaves no record. */
 export const COMPLETION_QUIET: u32 = 16;
 
-/** What a translated request's address is. */
+// ---- what a translated request's address is, the engine's own
 export const TRANSLATED_PASSES: u32 = 0; // physical
 export const TRANSLATED_SECOND: u32 = 1; // an input of the second stage
 

@@ -14,11 +14,11 @@ import { ATS, field, idr0 } from "./smmuv3-registers";
 import { configOf } from "./smmuv3-ste";
 import { WALKER_VMSA_FIRST, WALKER_VMSA_SECOND } from "./walkers";
 
-// ---- SMMU_CR0
+// ---- SMMU_CR0 (6.3.9)
 const SMMUEN: u64 = 1;
 const PRIQEN: u64 = 1 << 1;
 const ATSCHK: u64 = 1 << 4;
-/** SMMU_IDR0.PRI, ATSRECERR; SMMU_CR2.REC_CFG_ATS */
+// ---- SMMU_IDR0.PRI, ATSRECERR (6.3.1); SMMU_CR2.REC_CFG_ATS (6.3.12)
 const PRI: u64 = 1 << 16;
 const ATSRECERR: u64 = 1 << 23;
 const REC_CFG_ATS: u64 = 1 << 3;

@@ -11,6 +11,7 @@ import { BEYOND_WIDTH, OUTPUT_INTERRUPT, Vtd } from "./vtd";
 import { above, hostWidth, MODE_SCALABLE, STATUS_TES, TABLE, tableMode } from "./vtd-registers";
 import { SGN_4_BEYOND_HAW, SGN_8_INTERRUPT, SNOOPS } from "./vtd-scalable";
 
+// ---- fault reasons (7.1.3)
 const LEGACY_BLOCKED: u32 = 0xd; // LCT.5
 const SCT_5_DTE: u32 = 0x44;
 

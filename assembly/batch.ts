@@ -1,6 +1,9 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
+import { translateTyped } from "./ats";
+import { AtsRules } from "./device/ats-rules";
 import { DeviceTables } from "./device/contract";
 import {
+  ACCESS_DEVICE,
   RESULT_FAULT,
   RESULT_HIT,
   RESULT_PA,
@@ -13,7 +16,7 @@ import { Engine } from "./memory/physical";
 import { translateWith } from "./translate";
 
 /** Translate `count` requests; returns how many were not translated. */
-export function batchWith<D extends DeviceTables>(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
+export function batchWith<D extends DeviceTables, A extends AtsRules>(m: Engine, unit: usize, columns: usize, capacity: u32, count: u32): u32 {
   const iovas = columns;
   const outputs = iovas + (<usize>capacity << 3);
   const rids = outputs + (<usize>capacity << 3);
@@ -24,7 +27,11 @@ export function batchWith<D extends DeviceTables>(m: Engine, unit: usize, column
   let faults: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const at4 = <usize>i << 2;
-    const status = translateWith<D>(m, unit, load<u32>(rids + at4), load<u32>(pasids + at4), load<u64>(iovas + (<usize>i << 3)), load<u32>(accesses + at4), result);
+    const rid = load<u32>(rids + at4);
+    const pasid = load<u32>(pasids + at4);
+    const iova = load<u64>(iovas + (<usize>i << 3));
+    const access = load<u32>(accesses + at4);
+    const status = access & ACCESS_DEVICE ? translateTyped<D, A>(m, unit, rid, pasid, iova, access, result) : translateWith<D>(m, unit, rid, pasid, iova, access, result);
     let word = status;
     if (status == 0) {
       word |= (load<u32>(result, RESULT_HIT) << WORD_HIT_SHIFT) | (load<u32>(result, RESULT_SIZE_LG2) << WORD_SIZE_SHIFT);

@@ -5,6 +5,8 @@ import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
 import { takeFault } from "./fault";
 import * as formats from "./formats";
+import { deviceTlbAt, invalidateDeviceTlb, openAts as setUpAts, openDeviceTlb as setUpDeviceTlb } from "./device-tlb";
+import { respondGroup, takePageRequest } from "./page-request";
 import * as frames from "./memory/frames";
 import { invalidate as invalidateCaches } from "./invalidate";
 import { checkGeometry } from "./format/contract";
@@ -69,6 +71,21 @@ export function openCache(
 ): void {
   setUp(pointer, sets, ways, policy, seed, entries, buckets);
   setCache(unit, kind, pointer);
+}
+
+export function openAts(unit: usize, record: usize, devices: usize, deviceCount: u32, ring: usize, ringCapacity: u32, groups: usize): void {
+  setUpAts(unit, record, devices, deviceCount, ring, ringCapacity, groups);
+}
+
+export function openDeviceTlb(
+  unit: usize, index: u32, pointer: usize, sets: u32, ways: u32, policy: u32, seed: u32, entries: usize, buckets: u32,
+): void {
+  setUpDeviceTlb(unit, index, pointer, sets, ways, policy, seed, entries, buckets);
+}
+
+/** Cache of the n-th device-TLB; 0 beyond the last. */
+export function deviceTlb(unit: usize, index: u32): usize {
+  return deviceTlbAt(unit, index);
 }
 
 export function cachePointer(unit: usize, kind: u32): usize {
@@ -219,6 +236,20 @@ export function invalidate(
   unit: usize, caches: u32, scope: u32, domain: u32, pasid: u32, rid: u32, low: u32, high: u32, lastLow: u32, lastHigh: u32,
 ): void {
   invalidateCaches(unit, caches, scope, domain, pasid, rid, wide(low, high), wide(lastLow, lastHigh));
+}
+
+/** See `invalidateDeviceTlb` of device-tlb.ts. */
+export function invalidateDevice(unit: usize, rid: u32, pasid: u32, low: u32, high: u32, lastLow: u32, lastHigh: u32): void {
+  invalidateDeviceTlb(unit, rid, pasid, wide(low, high), wide(lastLow, lastHigh));
+}
+
+export function nextPageRequest(unit: usize): usize {
+  return takePageRequest(unit);
+}
+
+/** 1 when the group waited. */
+export function respond(unit: usize, rid: u32, pasid: u32, group: u32, code: u32): u32 {
+  return respondGroup(unit, rid, pasid, group, code) ? 1 : 0;
 }
 
 /** Write the device-table words of a route; EDIT_*. `first` and `second` are page tables' records, or 0. */

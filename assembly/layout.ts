@@ -15,6 +15,15 @@ export const ACCESS_EXECUTE = 4;
 export const ACCESS_ANY = 8;
 export const ACCESS_PRIVILEGED = 16; // the request asks for supervisor privilege
 export const ACCESS_IMPLICIT = 32; // the engine's own: stage 2 is asked for a table of stage 1
+// type of the request (PCIe address type), two bits; 0 untranslated
+export const ACCESS_TYPE_SHIFT = 6;
+export const ACCESS_TRANSLATION = 64; // an ATS translation request
+export const ACCESS_TRANSLATED = 128;
+export const ACCESS_DEVICE = 192; // as a device with a device-TLB makes it: look there, ask for a translation, use it
+export const ACCESS_NO_WRITE = 256; // a translation request with No Write
+export const ACCESS_NO_PAGE_REQUEST = 512; // ACCESS_DEVICE: a page that is not there is a fault
+export const ACCESS_UNCHECKED = 1024; // the engine's own: a walk reports rights, and refuses nobody for them
+export const ACCESS_MAY_WRITE = 2048; // the engine's own, with it: a page that may be written is made dirty
 
 // ---- permissions of a translation: user bits as ACCESS_*, the same for a privileged requester three bits up
 export const PERM_PRIVILEGED_SHIFT = 3;
@@ -31,6 +40,7 @@ export const INV_PASID_PAGE = 5;
 export const INV_CACHE_IOTLB = 1; // IOTLB and, unless INV_LEAF_ONLY, the paging-structure caches
 export const INV_CACHE_CONTEXT = 2;
 export const INV_CACHE_PASID = 4;
+export const INV_CACHE_DEVICE_TLB = 8;
 export const INV_LEAF_ONLY = 16; // paging-structure caches stay (VT-d invalidation hint)
 export const INV_TABLES_ONLY = 32; // the IOTLB stays: runs that ask what its invalidations cost
 
@@ -242,6 +252,23 @@ export const STAGE_TABLES = 2;
 // ---- fault ring: one slot holds the architecture's own record, padded
 export const FAULT_SLOT_BYTES = 32;
 
+// ---- ATS: device-TLBs, page requests
+export const ATS_BYTES = 64;
+export const ATS_QUEUED = 0; // u64 page requests that were put into the queue
+export const ATS_LOST = ATS_QUEUED + 8; // u64 page requests that found it full
+export const ATS_DEVICE_BYTES = 8; // {RID + 1, cache}
+export const PAGE_REQUEST_BYTES = 32; // a slot of the queue: the architecture's own record, padded
+export const GROUP_BYTES = 32; // a page request group that waits
+export const MOST_GROUPS = 512; // a group index has 9 bits
+export const NO_GROUP = 0xffffffff; // the hardware answered by itself: the queue is full
+// PASID of a device-TLB invalidation beside a PASID and NO_PASID (entries without one)
+export const EVERY_PASID = 0xfffffffe;
+export const EVERY_DEVICE = 0xffffffff;
+// response code of a page request group (PCIe 10.4.2.1)
+export const RESPONSE_SUCCESS = 0;
+export const RESPONSE_INVALID = 1;
+export const RESPONSE_FAILURE = 15;
+
 // ---- result of one translation
 export const RESULT_STATUS = 0; // u32 STATUS_*
 export const RESULT_FAULT = RESULT_STATUS + 4; // u32 the architecture's code
@@ -260,7 +287,23 @@ export const RESULT_VALUE = RESULT_ENTRY_ADDRESS + 8; // u64 the architecture's 
 export const RESULT_VALUE2 = RESULT_VALUE + 8; // u64 its second
 export const RESULT_FLAGS = RESULT_VALUE2 + 8; // u32 RESULT_*
 export const RESULT_GROUP = RESULT_FLAGS + 4; // u32 page request group
-export const RESULT_BYTES = RESULT_GROUP + 4;
+// of a translation request: completion status (PCIe), and the completion's data entry
+export const RESULT_COMPLETION = RESULT_GROUP + 4; // u32 COMPLETION_*
+export const RESULT_COMPLETION_ENTRY = RESULT_COMPLETION + 4; // u64
+export const RESULT_BYTES = RESULT_COMPLETION_ENTRY + 8;
+
+export const COMPLETION_SUCCESS = 0;
+export const COMPLETION_UNSUPPORTED = 1; // Unsupported Request
+export const COMPLETION_ABORT = 4; // Completer Abort
+// translation completion data entry (PCIe 10.2.3.2): 0 R, 1 W, 2 U, 3 Exe, 4 Priv, 5 Global, 10 N, 11 S, 63:12 address
+export const ENTRY_READ = 1;
+export const ENTRY_WRITE = 2;
+export const ENTRY_UNTRANSLATED_ONLY = 4;
+export const ENTRY_EXECUTE = 8;
+export const ENTRY_PRIVILEGED = 16;
+export const ENTRY_GLOBAL = 32;
+export const ENTRY_SNOOP = 1024; // N: translated requests must not say No Snoop
+export const ENTRY_SIZE = 2048; // S: larger than 4 KiB, by the lowest zero of the address
 
 export const RESULT_NOT_RECORDED = 1; // the fault is raised but kept out of the ring (FPD, DTF ...)
 export const RESULT_DEFAULT_PASID = 2; // a request without PASID that counts as one of PASID 0 (RISC-V DPE)

@@ -4,7 +4,7 @@ import { Geometry, PtFormat } from "./format/contract";
 import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
 import { Walk, walkOf } from "./unit";
-import { TableAccess, walkAlone, walkTable } from "./walk";
+import { soils, TableAccess, WALK_FIRST_ONLY, walkAlone, walkTable } from "./walk";
 
 /** Stage-2 walk failed on behalf of stage 1: its report becomes the walk's own. */
 @inline
@@ -42,7 +42,7 @@ export function walkNested<F extends PtFormat, S extends PtFormat>(
   m: Engine, unit: usize, route: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
 ): u32 {
   const first = walkTable<F, ThroughSecond<S>>(m, unit, route, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
-  return first != OUTCOME_TRANSLATED ? first : throughSecond<S>(m, unit, route, access, writing, walk, mode);
+  return first != OUTCOME_TRANSLATED || (mode & WALK_FIRST_ONLY) != 0 ? first : throughSecond<S>(m, unit, route, access, writing, walk, mode);
 }
 
 /** Second stage of the output of a first stage that succeeded. */
@@ -53,7 +53,7 @@ export function throughSecond<S extends PtFormat>(
   const r = changetype<Route>(route);
   const second = walkOf(unit, 1);
   second.references = 0;
-  const outcome = walkAlone<S>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, walk.pa, access, writing, second, mode);
+  const outcome = walkAlone<S>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, walk.pa, access, writing && soils(walk.permissions, access), second, mode);
   walk.references += second.references;
   if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, 0);
   walk.pa = second.pa;

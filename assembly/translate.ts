@@ -61,7 +61,7 @@ function needed(access: u32): u32 {
 }
 
 @inline
-function allows(permissions: u32, access: u32): bool {
+export function allows(permissions: u32, access: u32): bool {
   if (access & ACCESS_ANY) {
     return (permissions & (access & ACCESS_PRIVILEGED ? 3 << PERM_PRIVILEGED_SHIFT : 3)) != 0;
   }
@@ -71,7 +71,7 @@ function allows(permissions: u32, access: u32): bool {
 
 /** What the requester may do, as ACCESS_* bits. */
 @inline
-function seenBy(permissions: u32, access: u32): u32 {
+export function seenBy(permissions: u32, access: u32): u32 {
   return (access & ACCESS_PRIVILEGED ? permissions >> PERM_PRIVILEGED_SHIFT : permissions) & 7;
 }
 
@@ -83,7 +83,7 @@ function trace(m: Engine, what: u32, cache: u32): void {
 }
 
 /** Device entry of a requester from the context cache or the tables; 0 on a fault, whose code is in the result. */
-function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, result: usize): usize {
+export function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, result: usize): usize {
   const d = changetype<D>(0);
   const p = priv(unit);
   const pointer = cachePointer(unit, CACHE_CONTEXT);
@@ -118,12 +118,16 @@ function deviceOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, resu
 
 /** Route of a requester; 0 on a fault, whose code is in the result. */
 function routeOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, pasid: u32, result: usize): usize {
+  const device = deviceOf<D>(m, unit, rid, result);
+  priv(unit).lastCache = CACHE_CONTEXT;
+  return device == 0 ? 0 : pasidRouteOf<D>(m, unit, device, rid, pasid, result);
+}
+
+/** Route of a request of a device entry; 0 on a fault, whose code is in the result. */
+export function pasidRouteOf<D extends DeviceTables>(m: Engine, unit: usize, device: usize, rid: u32, pasid: u32, result: usize): usize {
   const d = changetype<D>(0);
   const p = priv(unit);
   const pointer = cachePointer(unit, CACHE_PASID);
-  const device = deviceOf<D>(m, unit, rid, result);
-  p.lastCache = CACHE_CONTEXT;
-  if (device == 0) return 0;
   const lookup = d.effectivePasid(unit, device, pasid);
   if (lookup == NO_PASID) return device;
   p.lastCache = CACHE_PASID;
@@ -160,7 +164,7 @@ function routeOf<D extends DeviceTables>(m: Engine, unit: usize, rid: u32, pasid
 // ---- endings
 
 @inline
-function succeed(result: usize, pa: u64, lg2: u32, permissions: u32, hit: u32, references: u32, attributes: u32): u32 {
+export function succeed(result: usize, pa: u64, lg2: u32, permissions: u32, hit: u32, references: u32, attributes: u32): u32 {
   store<u32>(result, STATUS_TRANSLATED, RESULT_STATUS);
   store<u32>(result, 0, RESULT_FAULT);
   store<u64>(result, pa, RESULT_PA);
@@ -172,7 +176,7 @@ function succeed(result: usize, pa: u64, lg2: u32, permissions: u32, hit: u32, r
   return STATUS_TRANSLATED;
 }
 
-function fail<D extends DeviceTables>(
+export function fail<D extends DeviceTables>(
   unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, code: u32, quiet: bool, result: usize,
 ): u32 {
   if (code & NOT_RECORDED) quiet = true;
@@ -187,7 +191,7 @@ function fail<D extends DeviceTables>(
   return STATUS_FAULT;
 }
 
-function describe(result: usize, walk: Walk): void {
+export function describe(result: usize, walk: Walk): void {
   store<u64>(result, 0, RESULT_PA);
   store<u32>(result, 0, RESULT_SIZE_LG2);
   store<u32>(result, 0, RESULT_PERMISSIONS);
@@ -281,7 +285,7 @@ function walked<D extends DeviceTables>(
 
 /** IOTLB entry that answers, 0 when none does. */
 @inline
-function cachedAnswer(c: Cache, address: u64, tag: u64): usize {
+export function cachedAnswer(c: Cache, address: u64, tag: u64): usize {
   const entry = findAddress(c, address, tag);
   return entry == 0 && c.globals != 0 ? findAddress(c, address, globalOf(tag)) : entry;
 }
@@ -309,6 +313,16 @@ export function translateWith<D extends DeviceTables>(
     found = findRoute<D>(m, unit, rid, pasid, address, access, key, result);
     if (found == 0) return STATUS_FAULT;
   }
+  return throughRoute<D>(m, unit, found, rid, pasid, address, access, result);
+}
+
+/** A request whose route is known. */
+@inline
+export function throughRoute<D extends DeviceTables>(
+  m: Engine, unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
+): u32 {
+  const d = changetype<D>(0);
+  const p = priv(unit);
   const route = changetype<Route>(found);
   if (!d.plain(route)) {
     access = d.routeAccess(route, pasid, access);
@@ -344,7 +358,7 @@ export function translateWith<D extends DeviceTables>(
 
 /** Put a walk's answer into the IOTLB, over an entry of the same page when one is there. */
 @inline
-function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk, lg2: u32): void {
+export function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk, lg2: u32): void {
   const c = cacheAt(pointer);
   const key = keyOf(address, lg2);
   let entry = peek(c, key, tag);

@@ -56,7 +56,7 @@ class Private {
   lastRoute: u32;
   lastCache: u32;
   globalTags: u32; // 1: the first stage may hold global pages
-  pad: u32;
+  ats: u32; // device-TLBs and page requests (device-tlb.ts)
 }
 
 const PRIVATE: usize = UNIT_PUBLIC_END;

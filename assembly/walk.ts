@@ -12,6 +12,9 @@ import {
   PtFormat,
 } from "./format/contract";
 import {
+  ACCESS_MAY_WRITE,
+  ACCESS_PRIVILEGED,
+  ACCESS_WRITE,
   CACHE_WALK_FIRST,
   CACHE_WALK_SECOND,
   MEMORY_ABSENT,
@@ -23,6 +26,7 @@ import {
   OUTCOME_RESERVED,
   OUTCOME_TRANSLATED,
   OUTCOME_UPDATE_REFUSED,
+  PERM_PRIVILEGED_SHIFT,
   STAGE_FIRST,
   TRACE_CACHED,
   TRACE_READ,
@@ -34,6 +38,8 @@ import { cacheAt, cachePointer, countReference, Walk } from "./unit";
 
 /** Look without leaving a trace: no caches, no counters, no A or D update. */
 export const WALK_PEEK: u32 = 1;
+/** A nested walk ends before its second stage: split-stage ATS. */
+export const WALK_FIRST_ONLY: u32 = 4;
 /** Leave a trace (trace.ts); every walk sets this by itself. */
 const WALK_TRACE: u32 = 2;
 
@@ -214,7 +220,7 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
       }
     }
     if (f.tracks(g)) {
-      const touched = f.touchLeaf(g, level, entry, writing);
+      const touched = f.touchLeaf(g, level, entry, writing && soils(permissions, access));
       if (touched != entry && !(mode & WALK_PEEK)) {
         const late = update<F, A>(m, unit, route, g, walk, where, level, entry, touched, mode);
         if (late != OUTCOME_TRANSLATED) return late;
@@ -229,6 +235,13 @@ export function walkTable<F extends PtFormat, A extends TableAccess>(
     walk.pa = f.itemAddress(g, level, entry, lg2) | (address & ((<u64>1 << lg2) - 1));
     return end(walk, OUTCOME_TRANSLATED, level, entry);
   }
+}
+
+/** A translation request without No Write makes dirty what it is allowed to write. */
+@inline
+export function soils(permissions: u32, access: u32): bool {
+  if (!(access & ACCESS_MAY_WRITE)) return true;
+  return (permissions & (access & ACCESS_PRIVILEGED ? ACCESS_WRITE << PERM_PRIVILEGED_SHIFT : ACCESS_WRITE)) != 0;
 }
 
 /** `walkTable` of tables that are reached straight, as a call: one copy of it for each format. */

@@ -11,7 +11,7 @@ import { AmdV2 } from "./format/amd-v2";
 import { Tce } from "./format/tce";
 import { VtdFirst } from "./format/vtd-first";
 import { VtdSecond } from "./format/vtd-second";
-import { ACCESS_WRITE, OUTCOME_RESERVED, STAGE_FIRST, STAGE_SECOND } from "./layout";
+import { ACCESS_MAY_WRITE, ACCESS_WRITE, OUTCOME_RESERVED, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
 import { walkNested } from "./nested";
 import { walkOf } from "./unit";
@@ -21,7 +21,7 @@ import { TableAccess, walkAlone, walkTable } from "./walk";
 export function walkRoute(m: Engine, unit: usize, found: usize, tag: u64, address: u64, access: u32, mode: u32): u32 {
   const route = changetype<Route>(found);
   const walk = walkOf(unit, 0);
-  const writing = (access & ACCESS_WRITE) != 0;
+  const writing = (access & (ACCESS_WRITE | ACCESS_MAY_WRITE)) != 0;
   if (route.walker == WALKER_VTD_SECOND) {
     return walkTable<VtdSecond, TableAccess>(m, unit, found, secondStage(route), STAGE_SECOND, tag, address, access, writing, walk, mode);
   }
@@ -34,7 +34,10 @@ export function walkRoute(m: Engine, unit: usize, found: usize, tag: u64, addres
   }
   if (route.walker == WALKER_AMD_V2) return walkAmdGuest(m, unit, found, tag, address, access, writing, walk, mode);
   if (route.walker == WALKER_AMD_NESTED) {
-    return walkNested<AmdV2, AmdV1>(m, unit, found, firstStage(route), tag, address, access, writing, walk, mode);
+    const outcome = walkNested<AmdV2, AmdV1>(m, unit, found, firstStage(route), tag, address, access, writing, walk, mode);
+    // U and FC of the host page
+    if (outcome == OUTCOME_TRANSLATED) walk.attributes |= walkOf(unit, 1).attributes;
+    return outcome;
   }
   if (route.walker >= WALKER_VMSA_FIRST && route.walker <= WALKER_VMSA_NESTED) {
     return walkVmsa(m, unit, found, tag, address, access, writing, walk, mode);

@@ -1,7 +1,7 @@
 // AMD guest tables over Mode 0 (48882 2.2.2, field Mode): guest physical is physical, DTE.IR and DTE.IW decide.
 import { Geometry } from "../format/contract";
 import { AmdV2 } from "../format/amd-v2";
-import { ACCESS_WRITE, AMD_V1_READ, AMD_V1_WRITE, OUTCOME_NO_READ, OUTCOME_NO_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "../layout";
+import { ACCESS_UNCHECKED, ACCESS_WRITE, AMD_V1_READ, AMD_V1_WRITE, OUTCOME_NO_READ, OUTCOME_NO_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "../layout";
 import { Engine } from "../memory/physical";
 import { Walk } from "../unit";
 import { TableAccess, walkTable } from "../walk";
@@ -35,8 +35,10 @@ export function walkAmdGuest(m: Engine, unit: usize, found: usize, tag: u64, add
   const outcome = walkTable<AmdV2, ThroughIdentity>(m, unit, found, firstStage(route), STAGE_FIRST, tag, address, access, writing, walk, mode);
   if (outcome != OUTCOME_TRANSLATED) return outcome;
   const host = secondStage(route);
-  const refused = identity(host, walk, walk.pa, (access & ACCESS_WRITE) != 0);
-  if (refused != OUTCOME_TRANSLATED) return refused;
+  if (!(access & ACCESS_UNCHECKED)) {
+    const refused = identity(host, walk, walk.pa, (access & ACCESS_WRITE) != 0);
+    if (refused != OUTCOME_TRANSLATED) return refused;
+  }
   if (!(host.flags & AMD_V1_READ)) walk.permissions &= ~0x2d;
   if (!(host.flags & AMD_V1_WRITE)) walk.permissions &= ~0x12;
   return OUTCOME_TRANSLATED;

@@ -1,9 +1,12 @@
 // AMD IOMMU (48882): device table entries (2.2.2.1), guest CR3 tables (2.2.6), exclusion range (3.4.4, 3.4.5), interrupt
 // range (2.1.4.1) and event log records (2.5).
 import {
+  ACCESS_DEVICE,
   ACCESS_EXECUTE,
   ACCESS_PRIVILEGED,
   ACCESS_READ,
+  ACCESS_TRANSLATION,
+  ACCESS_UNCHECKED,
   ACCESS_WRITE,
   AMD_V1_ACCESSED,
   AMD_V1_DIRTY,
@@ -79,23 +82,24 @@ const HD_SUP: u64 = 1 << 52;
 const GA_UPDATE_DIS_SUP: u64 = 1 << 61;
 
 // ---- events (2.5)
-const ILLEGAL_DEV_TABLE_ENTRY: u32 = 1;
-const IO_PAGE_FAULT: u32 = 2;
+export const ILLEGAL_DEV_TABLE_ENTRY: u32 = 1;
+export const IO_PAGE_FAULT: u32 = 2;
 const DEV_TAB_HARDWARE_ERROR: u32 = 3;
 const PAGE_TAB_HARDWARE_ERROR: u32 = 4;
-const INVALID_DEVICE_REQUEST: u32 = 8;
+export const INVALID_DEVICE_REQUEST: u32 = 8;
 
 // ---- AMDVI_REPORT, the engine's own: what the record of the fault in hand says; 15:0 DomainID
 const REPORT_RZ: u64 = 1 << 16;
 const REPORT_PR: u64 = 1 << 17;
 const REPORT_PE: u64 = 1 << 18;
-const REPORT_GN: u64 = 1 << 19; // guest: PASID, 0 when the request has none
-const TYPE_SHIFT: u64 = 20; // 2.5.4: 2 target abort, 3 data error
+export const REPORT_GN: u64 = 1 << 19; // guest: PASID, 0 when the request has none
+export const TYPE_SHIFT: u64 = 20; // 2.5.4: 2 target abort, 3 data error; INVALID_DEVICE_REQUEST: why
+export const REPORT_US: u64 = 1 << 22; // of INVALID_DEVICE_REQUEST
 const TARGET_ABORT: u64 = 2 << 20;
 const DATA_ERROR: u64 = 3 << 20;
 
 // ---- Route.bits, the engine's own, after fields of the device table entry (2.2.2.1)
-const VALID: u32 = 1; // V: ranges are looked at
+export const VALID: u32 = 1; // V: ranges are looked at
 const TRANSLATES: u32 = 2; // TV
 const BAD_MODE: u32 = 4;
 const EXCLUDED: u32 = 8; // EX
@@ -107,10 +111,12 @@ const SUPPRESS_ALL: u32 = 256; // SA
 const SUPPRESS: u32 = 512; // SE
 const FAULTED: u32 = 1024; // an IO_PAGE_FAULT is logged since this entry was cached
 const GUEST: u32 = 2048; // the route is a PASID's
+export const REMOTE_TLB: u32 = 4096; // I: translation and translated requests are taken
+export const PAGE_REQUESTS: u32 = 8192; // PPR
 const REFUSED_CODE: u32 = 16; // bits 31:16 of a blocked PASID route: its code; `extra` is the report
 
 @inline
-function report(unit: usize, code: u32, what: u64): u32 {
+export function report(unit: usize, code: u32, what: u64): u32 {
   setRegister(unit, AMDVI_REPORT, what);
   return code;
 }
@@ -199,6 +205,8 @@ export class Amdvi extends DeviceTables {
     if (q0 >> 62 & 1) bits |= WRITES;
     if (q1 >> 34 & 1) bits |= SUPPRESS_ALL;
     if (q1 >> 33 & 1) bits |= SUPPRESS;
+    if (q1 >> 32 & 1) bits |= REMOTE_TLB;
+    if (q0 >> 52 & 1) bits |= PAGE_REQUESTS;
     route.bits = bits;
     route.domain = <u32>q1 & 0xffff;
     store<u64>(entryWord(device, 0), (q0 >> 46 & 0x7000) | (q1 >> 1 & 0x7fff_8000) | (q1 >> 12 & 0x000f_ffff_8000_0000));
@@ -329,7 +337,7 @@ export class Amdvi extends DeviceTables {
     if (!(bits & TRANSLATES)) return report(unit, IO_PAGE_FAULT, who);
     if (bits & BAD_MODE) return report(unit, IO_PAGE_FAULT, who | REPORT_PR);
     // Mode 0: IR and IW decide alone
-    if (route.type == ROUTE_BYPASS && !(bits & (access & ACCESS_WRITE ? WRITES : READS))) {
+    if (route.type == ROUTE_BYPASS && !(access & ACCESS_UNCHECKED) && !(bits & (access & ACCESS_WRITE ? WRITES : READS))) {
       return report(unit, IO_PAGE_FAULT, who | REPORT_PR | REPORT_PE);
     }
     return DECODED;
@@ -363,11 +371,13 @@ export class Amdvi extends DeviceTables {
       if (guest) low |= (space & 0xf_0000) | ((space & 0xffff) << 32) | (<u64>1 << 48);
       else if (code == IO_PAGE_FAULT || code == PAGE_TAB_HARDWARE_ERROR) low |= (what & 0xffff) << 32;
     }
-    if (code != INVALID_DEVICE_REQUEST && access & ACCESS_WRITE) low |= <u64>1 << 53;
+    if (code == INVALID_DEVICE_REQUEST) low |= ((what >> TYPE_SHIFT & 3) << 57) | (what & REPORT_US ? <u64>1 << 49 : 0);
+    else if (access & ACCESS_WRITE) low |= <u64>1 << 53;
+    if ((access & ACCESS_DEVICE) == ACCESS_TRANSLATION) low |= <u64>1 << 56;
     if (code == IO_PAGE_FAULT) {
       // a fault before the device table entry knows no requester
-      if (guest && access & ACCESS_EXECUTE) low |= <u64>1 << 49;
-      if (guest && !(access & ACCESS_PRIVILEGED)) low |= <u64>1 << 50;
+      if (what & REPORT_GN && access & ACCESS_EXECUTE) low |= <u64>1 << 49;
+      if (what & REPORT_GN && !(access & ACCESS_PRIVILEGED)) low |= <u64>1 << 50;
       if (what & REPORT_PR) low |= <u64>1 << 52;
       if (what & REPORT_PE) low |= <u64>1 << 54;
     }

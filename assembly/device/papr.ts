@@ -60,7 +60,7 @@ const HIGH_INTERRUPT: u64 = 1;
 // ---- why a request is refused; the numbers are the engine's
 const NO_PE: u32 = 1; // the RTT is off, cannot be read, or names a PE that is not there
 const PE_STOPPED: u32 = 2;
-const WITH_PASID: u32 = 3;
+export const WITH_PASID: u32 = 3; // or another request that the bridge does not know
 const NO_WINDOW: u32 = 4; // the TVE is not valid, or its real-mode range ends before
 const BEYOND_TABLE: u32 = 5;
 const TCE_ABSENT: u32 = 6;

@@ -53,9 +53,9 @@ import { WALKER_RISCV_FIRST, WALKER_RISCV_NESTED, WALKER_RISCV_SECOND } from "./
 
 // ---- tc (3.1.3.1)
 export const TC_V: u64 = 1;
-const TC_EN_ATS: u64 = 1 << 1;
-const TC_EN_PRI: u64 = 1 << 2;
-const TC_T2GPA: u64 = 1 << 3;
+export const TC_EN_ATS: u64 = 1 << 1;
+export const TC_EN_PRI: u64 = 1 << 2;
+export const TC_T2GPA: u64 = 1 << 3;
 const TC_DTF: u64 = 1 << 4;
 export const TC_PDTV: u64 = 1 << 5;
 const TC_PRPR: u64 = 1 << 6;

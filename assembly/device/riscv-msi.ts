@@ -8,6 +8,7 @@
 import {
   ACCESS_EXECUTE,
   ACCESS_READ,
+  ACCESS_UNCHECKED,
   ACCESS_WRITE,
   MEMORY_OK,
   MEMORY_POISON,
@@ -117,7 +118,7 @@ export function walkMsi(m: Engine, unit: usize, route: Route, access: u32, walk:
     return refuse(walk, OUTCOME_RESERVED, MSI_MISCONFIGURED);
   }
   // as a second-stage leaf with R = W = U = 1 and X = 0
-  if (access & ACCESS_EXECUTE) return refuse(walk, OUTCOME_NO_EXECUTE, INSTRUCTION_ACCESS);
+  if (access & ACCESS_EXECUTE && !(access & ACCESS_UNCHECKED)) return refuse(walk, OUTCOME_NO_EXECUTE, INSTRUCTION_ACCESS);
   const rights: u32 = ACCESS_READ | ACCESS_WRITE;
   walk.permissions &= rights | (rights << PERM_PRIVILEGED_SHIFT);
   walk.attributes = (walk.attributes & ~(ACCESS_EXECUTE << RISCV_ATTRIBUTE_RIGHTS_SHIFT)) | RISCV_ATTRIBUTE_MSI;

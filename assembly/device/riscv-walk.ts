@@ -79,8 +79,10 @@ function settle(walk: Walk): void {
 /** Guest address `walk.pa`, through the MSI table or the second stage; `walk` holds what the first stage said. */
 function finish(m: Engine, unit: usize, route: Route, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
   const guest = walk.pa;
-  if (isInterruptFile(route, guest)) return walkMsi(m, unit, route, access, walk, (mode & WALK_PEEK) != 0);
   const second = walkOf(unit, 1);
+  // what a translation request of a T2GPA context is told
+  second.address = guest;
+  if (isInterruptFile(route, guest)) return walkMsi(m, unit, route, access, walk, (mode & WALK_PEEK) != 0);
   second.references = 0;
   const outcome = walkStage(m, unit, changetype<usize>(route), secondStage(route), STAGE_SECOND, route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode);
   walk.references += second.references;

@@ -4,9 +4,12 @@
 //   PDT: non-leaf as in the DDT; PC 16 bytes: ta, fsc (iosatp)
 //   PC.ta (3.2.3.1)  0 V | 1 ENS | 2 SUM | 11:3 reserved | 31:12 PSCID | 63:32 reserved
 import {
+  ACCESS_DEVICE,
   ACCESS_EXECUTE,
   ACCESS_PRIVILEGED,
   ACCESS_READ,
+  ACCESS_TRANSLATED,
+  ACCESS_TRANSLATION,
   ACCESS_WRITE,
   DEVICE_ENTRY_BYTES,
   MEMORY_OK,
@@ -52,7 +55,7 @@ const ALL_INBOUND_DISALLOWED: u32 = 256;
 const DDT_ACCESS: u32 = 257;
 const DDT_NOT_VALID: u32 = 258;
 const DDT_MISCONFIGURED: u32 = 259;
-const TYPE_DISALLOWED: u32 = 260;
+export const TYPE_DISALLOWED: u32 = 260;
 const PDT_ACCESS: u32 = 265;
 const PDT_NOT_VALID: u32 = 266;
 const PDT_MISCONFIGURED: u32 = 267;
@@ -61,7 +64,7 @@ const PDT_CORRUPT: u32 = 269;
 const PAGE_TABLE_CORRUPT: u32 = 274;
 
 // ---- ddtp (6.5): 3:0 iommu_mode (0 Off, 1 Bare, 2 to 4 levels 1 to 3), 53:10 PPN
-const DDTP_BARE: u32 = 1;
+export const DDTP_BARE: u32 = 1;
 const DDTP_ONE_LEVEL: u32 = 2;
 const DDTP_THREE_LEVELS: u32 = 4;
 
@@ -73,21 +76,28 @@ const PC_RESERVED: u64 = 0xffff_ffff_0000_0ff8;
 
 // ---- Route.bits, the engine's own
 const CONTEXT: u32 = 1; // there is a device context
-const PDTV: u32 = 2;
-const DIRECTORY: u32 = 4; // with PDTV: pdtp.MODE is not Bare
-const DPE: u32 = 8;
+export const PDTV: u32 = 2;
+export const DIRECTORY: u32 = 4; // with PDTV: pdtp.MODE is not Bare
+export const DPE: u32 = 8;
 const PROCESS: u32 = 16; // the route is a process's
 const ENS: u32 = 32;
-const WIDTH_SHIFT: u32 = 8; // 15:8 bits of a process_id
+export const WIDTH_SHIFT: u32 = 8; // 15:8 bits of a process_id
 
 // ---- words of a device entry, the engine's own
-const WORD_TC: u32 = 0;
+export const WORD_TC: u32 = 0;
 const WORD_FSC: u32 = 1;
 
 /** Cause of the access: execute, read, write. */
 @inline
 function byAccess(base: u32, access: u32): u32 {
   return access & ACCESS_WRITE ? base + 3 : access & ACCESS_EXECUTE ? base : base + 1;
+}
+
+/** 4.2 TTYP */
+function typeOf(access: u32): u32 {
+  const type = access & ACCESS_DEVICE;
+  if (type == <u32>ACCESS_TRANSLATION) return 8;
+  return (type == <u32>ACCESS_TRANSLATED ? 4 : 0) + (access & ACCESS_WRITE ? 3 : access & ACCESS_EXECUTE ? 1 : 2);
 }
 
 /** 3.1: index of a DDT level, leaf first: 7, 9, 8 bits, or 6, 9, 9 with extended contexts. */
@@ -271,13 +281,14 @@ export class Riscv extends DeviceTables {
   }
 
   // 4.2, doublewords in the byte order of fctl.BE: 11:0 CAUSE, 31:12 PID, 32 PV, 33 PRIV, 39:34 TTYP, 63:40 DID;
-  //   191:128 iotval, 255:192 iotval2. TTYP: untranslated 1 execute, 2 read, 3 write
+  //   191:128 iotval, 255:192 iotval2. TTYP: untranslated 1 execute, 2 read, 3 write, translated
+  //   5 to 7, 8 a translation request
   record(unit: usize, slot: usize, rid: u32, pasid: u32, code: u32, address: u64, access: u32, result: usize): void {
     const valid = pasid != NO_PASID || (load<u32>(result, RESULT_FLAGS) & RESULT_DEFAULT_PASID) != 0;
     const process: u64 = pasid == NO_PASID ? 0 : pasid & 0xf_ffff;
     const low =
       <u64>code | (process << 12) | (valid ? <u64>1 << 32 : 0) | (access & ACCESS_PRIVILEGED ? <u64>1 << 33 : 0) |
-      (<u64>(access & ACCESS_WRITE ? 3 : access & ACCESS_EXECUTE ? 1 : 2) << 34) | (<u64>rid << 40);
+      (<u64>typeOf(access) << 34) | (<u64>rid << 40);
     const swapped = bigEndian(unit);
     store<u64>(slot, swapped ? bswap<u64>(low) : low);
     const value = load<u64>(result, RESULT_VALUE);

@@ -22,14 +22,16 @@ const C_BAD_STREAMID: u32 = 0x02;
 const F_STE_FETCH: u32 = 0x03;
 const C_BAD_STE: u32 = 0x04;
 const F_STREAM_DISABLED: u32 = 0x06;
+export const F_BAD_ATS_TREQ: u32 = 0x05;
+export const F_TRANSL_FORBIDDEN: u32 = 0x07;
 const C_BAD_SUBSTREAMID: u32 = 0x08;
 const F_CD_FETCH: u32 = 0x09;
 const C_BAD_CD: u32 = 0x0a;
 const F_WALK_EABT: u32 = 0x0b;
-const F_TRANSLATION: u32 = 0x10;
+export const F_TRANSLATION: u32 = 0x10;
 const F_ADDR_SIZE: u32 = 0x11;
 const F_ACCESS: u32 = 0x12;
-const F_PERMISSION: u32 = 0x13;
+export const F_PERMISSION: u32 = 0x13;
 
 // ---- SMMU_REPORT: what the record of the fault in hand says, in the places of its second quadword (7.3)
 const STALL: u64 = 1 << 31;
@@ -38,20 +40,20 @@ const CLASS_TT: u64 = 1 << 40; // CLASS 0 is a CD
 const CLASS_IN: u64 = 2 << 40;
 const TT_READ: u64 = 1 << 44;
 // the engine's own, above
-const INPUT: u64 = 1 << 60; // the address, RnW, InD and PnU are told
+export const INPUT: u64 = 1 << 60; // the address, RnW, InD and PnU are told
 const OVERRIDE_SHIFT: u64 = 50; // PRIVCFG and INSTCFG, as in Route.bits
 const RECORD: u64 = STALL | S2 | (3 << 40) | TT_READ;
 const FETCH_ADDRESS: u64 = 0x00ff_ffff_ffff_fff8;
 
 // ---- Route.bits, the engine's own, after fields of STE and CD (5.2, 5.4)
 const DISABLED: u32 = 1; // SMMUEN = 0
-const ABORT: u32 = 2; // STE.Config, or GBPA
+export const ABORT: u32 = 2; // STE.Config, or GBPA
 const LAZY: u32 = 4; // a CD decides for requests without SubstreamID
 const S1_RECORDS: u32 = 8; // CD.R
 const S1_STALLS: u32 = 16; // CD.S
 const S2_RECORDS: u32 = 32; // STE.S2R
 const S2_STALLS: u32 = 64; // STE.S2S
-const PLAIN: u32 = 128; // stage 1 translates, and nothing is overridden
+export const PLAIN: u32 = 128; // stage 1 translates, and nothing is overridden
 const TBI0: u32 = 256;
 const TBI1: u32 = 512;
 const PRIVCFG_SHIFT: u32 = 28; // 0 without ATTR_PERMS_OVR
@@ -63,7 +65,7 @@ const NO_SUBSTREAM: u32 = 1 << 20;
 const CD_AT: usize = 2560;
 
 @inline
-function report(unit: usize, code: u32, what: u64, address: u64): u32 {
+export function report(unit: usize, code: u32, what: u64, address: u64): u32 {
   setRegister(unit, SMMU_REPORT, what);
   setRegister(unit, SMMU_REPORT_ADDRESS, address);
   return code;
@@ -306,6 +308,9 @@ export class Smmuv3 extends DeviceTables {
       if (access & ACCESS_PRIVILEGED) how |= <u64>1 << 33;
       if (access & ACCESS_EXECUTE) how |= <u64>1 << 34;
       if (!(access & ACCESS_WRITE)) how |= <u64>1 << 35;
+      // 7.3.6, 7.3.8: of translation requests nothing, of translated ones RnW
+      if (code == F_BAD_ATS_TREQ) how = 0;
+      else if (code == F_TRANSL_FORBIDDEN) how &= <u64>1 << 35;
       store<u64>(slot, how, 8);
       store<u64>(slot, address, 16);
     }

@@ -5,7 +5,7 @@ import { VtdSecond } from "../format/vtd-second";
 import { OUTCOME_TRANSLATED, OUTCOME_UPDATE_REFUSED, STAGE_FIRST, VTD_FIRST_UNSNOOPED } from "../layout";
 import { Engine } from "../memory/physical";
 import { throughSecond, ThroughSecond } from "../nested";
-import { Walk } from "../unit";
+import { Walk, walkOf } from "../unit";
 import { TableAccess, walkTable } from "../walk";
 import { firstStage, Route } from "./route";
 
@@ -36,5 +36,9 @@ class ThroughVtdSecond extends TableAccess {
 export function walkVtdNested(m: Engine, unit: usize, found: usize, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
   const g = firstStage(changetype<Route>(found));
   const first = walkTable<VtdFirst, ThroughVtdSecond>(m, unit, found, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
-  return first != OUTCOME_TRANSLATED ? first : throughSecond<VtdSecond>(m, unit, found, access, writing, walk, mode);
+  if (first != OUTCOME_TRANSLATED) return first;
+  const outcome = throughSecond<VtdSecond>(m, unit, found, access, writing, walk, mode);
+  // SNP of the second stage
+  if (outcome == OUTCOME_TRANSLATED) walk.attributes |= walkOf(unit, 1).attributes;
+  return outcome;
 }

@@ -73,6 +73,7 @@ const HAS_FIRST: u32 = 2;
 const SUPERVISOR: u32 = 4; // SRE
 const EXECUTE: u32 = 8; // ERE
 export const LEGACY_PASS: u32 = 32; // passed through by legacy tables, or by a unit that is off
+export const SNOOPS: u32 = 64; // PGSNP
 export const RID_PRIVILEGED: u32 = 16; // RID_PRIV: requests without PASID are a supervisor's
 
 // ---- fault reasons (7.1.3)
@@ -250,6 +251,7 @@ function decodeEntry(unit: usize, pasid: u32, route: Route, q0: u64, q1: u64, q2
   if (hasFirst && (mode > 1 || (mode == 1 && !(cap & CAP_FS5LP)))) return SPT_4_INVALID;
 
   route.domain = <u32>q1 & 0xffff;
+  if (q1 >> 24 & 1) route.bits |= SNOOPS;
   if (type == 4) {
     route.type = ROUTE_BYPASS;
     route.outputLimit = ~wide + 1;

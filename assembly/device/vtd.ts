@@ -4,6 +4,7 @@ import {
   ACCESS_EXECUTE,
   ACCESS_PRIVILEGED,
   ACCESS_READ,
+  ACCESS_TYPE_SHIFT,
   ACCESS_WRITE,
   NO_PASID,
   OUTCOME_ACCESS_ERROR,
@@ -23,7 +24,7 @@ import { makeTag, TAG_SECOND } from "../cache/tag";
 import { Engine, entryPointer } from "../memory/physical";
 import { register, Walk } from "../unit";
 import { DECODED, DeviceTables, tablePointer } from "./contract";
-import { Route, ROUTE_QUIET, secondStage } from "./route";
+import { entryWord, Route, ROUTE_QUIET, secondStage } from "./route";
 import {
   above,
   describeSecond,
@@ -59,7 +60,7 @@ import { WALKER_VTD_SECOND } from "./walkers";
 const ROOT_NOT_PRESENT: u32 = 0x1;
 const CONTEXT_NOT_PRESENT: u32 = 0x2;
 const CONTEXT_INVALID: u32 = 0x3;
-const BEYOND_WIDTH: u32 = 0x4;
+export const BEYOND_WIDTH: u32 = 0x4;
 const WRITE_REFUSED: u32 = 0x5;
 const READ_REFUSED: u32 = 0x6;
 const PAGING_ACCESS: u32 = 0x7;
@@ -68,7 +69,7 @@ const CONTEXT_ACCESS: u32 = 0x9;
 const ROOT_RESERVED: u32 = 0xa;
 const CONTEXT_RESERVED: u32 = 0xb;
 const PAGING_RESERVED: u32 = 0xc;
-const OUTPUT_INTERRUPT: u32 = 0xe;
+export const OUTPUT_INTERRUPT: u32 = 0xe;
 const MODE_INVALID: u32 = 0x30;
 const LEGACY_PASID: u32 = 0x31;
 const ABORTED: u32 = 0x33;
@@ -112,6 +113,7 @@ export class Vtd extends DeviceTables {
     pointer = entryPointer(m, contextAt + 8, 8);
     if (pointer == 0) return CONTEXT_ACCESS;
     const high = load<u64>(pointer);
+    store<u64>(entryWord(device, 0), low);
     if (low & 2) route.flags |= ROUTE_QUIET;
     if (!(low & 1)) return CONTEXT_NOT_PRESENT;
     if ((low & (wide | 0xff0)) != 0 || (high & 0xffff_ffff_ff00_0080) != 0) return CONTEXT_RESERVED;
@@ -200,6 +202,7 @@ export class Vtd extends DeviceTables {
       if (access & ACCESS_PRIVILEGED) high |= 1 << 29;
       if (access & ACCESS_EXECUTE) high |= 1 << 30;
     }
+    high |= <u64>(access >> ACCESS_TYPE_SHIFT & 3) << 60;
     if (!(access & ACCESS_WRITE)) high |= <u64>1 << 62;
     store<u64>(slot, address & TABLE);
     store<u64>(slot, high, 8);

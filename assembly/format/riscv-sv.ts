@@ -12,6 +12,7 @@ import {
   ACCESS_EXECUTE,
   ACCESS_PRIVILEGED,
   ACCESS_READ,
+  ACCESS_UNCHECKED,
   ACCESS_WRITE,
   OUTCOME_ADDRESS_SIZE,
   OUTCOME_NO_EXECUTE,
@@ -86,7 +87,13 @@ export function svPermissions(g: Geometry, entry: u64, state: u32): u32 {
 
 /** Execute needs X only. */
 @inline
-export function svRefusal(permissions: u32, access: u32): u32 {
+export function svRefusal(g: Geometry, permissions: u32, access: u32): u32 {
+  if (access & ACCESS_UNCHECKED) {
+    // leaves have R or X, so rights of a user tell U
+    const user = (permissions & 7) != 0;
+    const allowed = !(access & ACCESS_PRIVILEGED) ? user : !user || (!(access & ACCESS_EXECUTE) && (g.flags & RISCV_SV_SUM) != 0);
+    return allowed ? OUTCOME_TRANSLATED : OUTCOME_NO_USER;
+  }
   const seen = (access & ACCESS_PRIVILEGED ? permissions >> PERM_PRIVILEGED_SHIFT : permissions) & 7;
   if (access & ACCESS_ANY) return seen & (ACCESS_READ | ACCESS_WRITE) ? OUTCOME_TRANSLATED : OUTCOME_NO_READ;
   const missing = access & 7 & ~seen;
@@ -186,7 +193,7 @@ export class RiscvSv extends PtFormat {
   @inline open(g: Geometry): u32 { return 0; }
   @inline narrow(g: Geometry, level: u32, entry: u64, state: u32): u32 { return svNarrow(entry, state); }
   @inline permissions(g: Geometry, level: u32, entry: u64, state: u32): u32 { return svPermissions(g, entry, state); }
-  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 { return svRefusal(permissions, access); }
+  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 { return svRefusal(g, permissions, access); }
 
   @inline tracks(g: Geometry): bool { return true; }
   @inline updates(g: Geometry): bool { return (g.flags & RISCV_SV_UPDATE) != 0; }

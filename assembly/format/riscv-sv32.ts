@@ -58,7 +58,7 @@ export class RiscvSv32 extends PtFormat {
   @inline open(g: Geometry): u32 { return 0; }
   @inline narrow(g: Geometry, level: u32, entry: u64, state: u32): u32 { return svNarrow(entry, state); }
   @inline permissions(g: Geometry, level: u32, entry: u64, state: u32): u32 { return svPermissions(g, entry, state); }
-  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 { return svRefusal(permissions, access); }
+  @inline refusal(g: Geometry, permissions: u32, access: u32): u32 { return svRefusal(g, permissions, access); }
 
   @inline tracks(g: Geometry): bool { return true; }
   @inline updates(g: Geometry): bool { return (g.flags & RISCV_SV_UPDATE) != 0; }

@@ -61,6 +61,9 @@ export class VtdSecond extends PtFormat {
   @inline tableAddress(g: Geometry, level: u32, entry: u64): u64 { return entry & ADDRESS; }
   @inline itemAddress(g: Geometry, level: u32, entry: u64, lg2: u32): u64 { return entry & ADDRESS; }
 
+  /** 1: SNP */
+  @inline attributes(g: Geometry, level: u32, entry: u64): u32 { return entry & SNOOP ? 1 : 0; }
+
   // 3.6.1: an access needs its bit in every entry of the walk; privilege does not count
   @inline narrow(g: Geometry, level: u32, entry: u64, state: u32): u32 {
     // a fetch is a read, and with SSEE more than that

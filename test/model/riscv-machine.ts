@@ -25,8 +25,8 @@ export interface RiscvMachine {
 	request(): RiscvRequest & { access: "r" | "w" | "x" };
 }
 
-/** `tagged`: no page is global and tags are apart, so that answers over warm caches are those over cold ones. */
-export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
+/** `tagged`: no page is global and tags are apart, so that answers over warm caches are those over cold ones. `often`: ATS is. */
+export function riscvMachine(seed: number, tagged: boolean, often = false): RiscvMachine {
 	const random = new Random(seed);
 	const one = (chance: number) => random.below(chance) === 0;
 	const bit = (on: boolean, position: number) => (on ? 1n << BigInt(position) : 0n);
@@ -86,7 +86,7 @@ export function riscvMachine(seed: number, tagged: boolean): RiscvMachine {
 		const pdtv = one(2);
 		const gade = updates && !one(3);
 		const sade = updates && !one(3);
-		const ats = hasAts && one(4);
+		const ats = hasAts && one(4) !== often;
 		const secondLevels = one(4) ? 0 : hostLevels;
 		const tc =
 			bit(!one(40), 0) | bit(ats, 1) | bit(ats && one(3), 2) | bit(ats && secondLevels > 0 && one(4), 3) | bit(one(4), 4) | bit(pdtv, 5) | bit(gade, 7) | bit(sade, 8) |

@@ -42,7 +42,8 @@ export interface SmmuMachine {
 	apart: boolean;
 }
 
-export function smmuMachine(seed: number): SmmuMachine {
+/** `ats`: streams that may use ATS, mostly. */
+export function smmuMachine(seed: number, ats = false): SmmuMachine {
 	const random = new Random(seed);
 	const one = (of: number) => random.below(of) === 0;
 	const odd = (of: number, but = 0n) => (one(of) ? (1n << BigInt(random.below(64))) & ~but : 0n);
@@ -65,13 +66,14 @@ export function smmuMachine(seed: number): SmmuMachine {
 	const ds = oas >= 6 && one(2);
 	const idr5 = oas | ((one(12) ? random.below(8) : 7) << 4) | (ds ? 1 << 7 : 0) | ((one(2) ? 1 : 0) << 10);
 	const split = random.pick([6, 8, 10]);
+	if (ats && !one(10)) idr0 = (idr0 | (1 << 10) | (one(2) ? 1 << 23 : 0)) & ~(one(3) ? 0 : 1 << 11);
 	const registers: SmmuRegisters = {
 		idr0,
 		idr1: 16 | ((one(16) ? random.below(11) : 10) << 6) | (one(2) ? 1 << 26 : 0),
 		idr3,
 		idr5,
-		cr0: one(40) ? 0 : 1,
-		cr2: random.below(4),
+		cr0: (one(40) ? 0 : 1) | (ats && !one(4) ? 16 : 0),
+		cr2: random.below(4) | (ats && one(2) ? 8 : 0),
 		gbpa: one(2) ? 1 << 20 : 0,
 		strtabBase: lg2 === 32 ? 0n : STREAMS,
 		strtabBaseCfg: lg2 | (split << 6) | ((twoLevel ? 1 : 0) << 16),
@@ -190,7 +192,7 @@ export function smmuMachine(seed: number): SmmuMachine {
 		if (config === 4 || config === 6) known.push({ stream: id, substream: null, granule: g, bits, upper: false });
 		memory.set(
 			at + 8n,
-			(BigInt(random.pick([0, 1, 2, 2, 3])) | bit(one(2), 25) | bit(one(10), 27) | (BigInt(one(6) ? random.below(4) : 0) << 28n) | (BigInt(apart || one(2) ? 0 : 2) << 30n) | (BigInt(random.below(4)) << 48n) | (BigInt(random.below(4)) << 50n)) ^
+			(BigInt(random.pick([0, 1, 2, 2, 3])) | bit(one(2), 25) | bit(one(10), 27) | (BigInt(ats ? random.pick(config === 7 ? [0, 1, 2, 2, 3] : [0, 1, 1, 1]) : one(6) ? random.below(4) : 0) << 28n) | (BigInt(apart || one(2) ? 0 : 2) << 30n) | (BigInt(random.below(4)) << 48n) | (BigInt(random.below(4)) << 50n)) ^
 				odd(60, apart ? 3n << 30n : 0n),
 		);
 		memory.set(

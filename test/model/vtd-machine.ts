@@ -13,8 +13,8 @@ const SECOND = 0x100000n;
 const FIRST = 0x200000n;
 /** second-stage tables of levels 5 to 1 that are the identity below 4 GiB */
 const IDENTITY = 0x400000n;
-export const INDEXES = [0, 1, 2, 3, 256, 511];
-export const RIDS = [0x0008, 0x00f8, 0x0109];
+const INDEXES = [0, 1, 2, 3, 256, 511];
+const RIDS = [0x0008, 0x00f8, 0x0109];
 
 const CAP = (0b1110n << 8n) | (56n << 16n) | (1n << 34n) | (1n << 35n) | (1n << 56n) | (1n << 60n);
 const CAP_BITS = [9, 10, 11, 34, 35, 56, 60];
@@ -120,4 +120,19 @@ export function vtdMachine(seed: number): VtdMachine {
 		registers: { rtaddr: ROOT | (mode << 10n), cap, ecap, enabled: !one(50), haw: one(4) ? random.pick([39, 36, 46]) : 52 },
 		random,
 	};
+}
+
+export const vtdKinds = ["r", "w", "x"] as const;
+
+/** A request that such a machine's tables are likely to know. */
+export function vtdRequest(random: Random, scalable: boolean) {
+	const one = (of: number) => random.below(of) === 0;
+	const levels = random.pick([3, 4, 4, 5]);
+	let address = BigInt(random.below(0x1000));
+	for (let level = 0; level < levels; level++) if (!one(3)) address |= BigInt(random.pick(INDEXES)) << BigInt(12 + 9 * level);
+	if (levels > 3 && address >> BigInt(11 + 9 * levels) !== 0n && !one(3)) address |= (1n << 64n) - (1n << BigInt(12 + 9 * levels));
+	if (one(20)) address = 0xfee0_0000n | BigInt(random.below(1 << 20));
+	if (one(20)) address = random.bits64() >> BigInt(random.below(40));
+	const pasid = one(3) || (!scalable && !one(10)) ? null : one(20) ? random.below(1 << 20) : random.pick([0, 1, 2, 3, 63, 64, 65, 66, 127, 0xfffff]);
+	return { device: random.pick(RIDS), pasid, privileged: one(3), address, length: 1, access: random.pick(vtdKinds) };
 }

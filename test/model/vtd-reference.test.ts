@@ -3,8 +3,7 @@ import { Engine, type HostMemory, type Unit, type UnitConfig } from "../../ts/en
 import type { Result } from "../reference/contract.ts";
 import type { SparseMemory } from "../reference/vectors.ts";
 import { faultRecord, translateVtd } from "../reference/vtd.ts";
-import type { Random } from "./random.ts";
-import { INDEXES, RIDS, vtdMachine } from "./vtd-machine.ts";
+import { vtdKinds, vtdMachine, vtdRequest } from "./vtd-machine.ts";
 
 /** VTD_MACHINES and VTD_SEED of the environment run other machines, and more of them. */
 const MACHINES = Number(process.env.VTD_MACHINES ?? 400);
@@ -40,20 +39,6 @@ function subject(name: string, seed: number, caches: Partial<UnitConfig>, cold: 
 	return { name, memory, unit: engine.units[0] as Unit, cold };
 }
 
-const KINDS = ["r", "w", "x"] as const;
-
-function request(random: Random, scalable: boolean) {
-	const one = (of: number) => random.below(of) === 0;
-	const levels = random.pick([3, 4, 4, 5]);
-	let address = BigInt(random.below(0x1000));
-	for (let level = 0; level < levels; level++) if (!one(3)) address |= BigInt(random.pick(INDEXES)) << BigInt(12 + 9 * level);
-	if (levels > 3 && address >> BigInt(11 + 9 * levels) !== 0n && !one(3)) address |= (1n << 64n) - (1n << BigInt(12 + 9 * levels));
-	if (one(20)) address = 0xfee0_0000n | BigInt(random.below(1 << 20));
-	if (one(20)) address = random.bits64() >> BigInt(random.below(40));
-	const pasid = one(3) || (!scalable && !one(10)) ? null : one(20) ? random.below(1 << 20) : random.pick([0, 1, 2, 3, 63, 64, 65, 66, 127, 0xfffff]);
-	return { device: random.pick(RIDS), pasid, privileged: one(3), address, length: 1, access: random.pick(KINDS) };
-}
-
 const ACCESS = { r: "read", w: "write", x: "execute" } as const;
 
 test("random root, context, PASID, first- and second-stage tables agree with the reference: answer, fault record, A and D", () => {
@@ -62,12 +47,12 @@ test("random root, context, PASID, first- and second-stage tables agree with the
 		const left = vtdMachine(seed);
 		// caches must not be seen: tables change by A and D bits alone
 		const subjects = [subject("cold", seed, {}, true), subject("warm", seed, {}, false), subject("uncached", seed, UNCACHED, false)];
-		let last = request(left.random, true);
+		let last = vtdRequest(left.random, true);
 		let before: Result | undefined;
 		for (let i = 0; i < REQUESTS; i++) {
 			// often the same page again, for another access
 			const again = before?.status === "ok" && left.random.chance(0.6);
-			const asked = again ? { ...last, access: left.random.pick(KINDS), privileged: left.random.chance(0.3) } : request(left.random, (left.registers.rtaddr & 0xc00n) === 0x400n);
+			const asked = again ? { ...last, access: left.random.pick(vtdKinds), privileged: left.random.chance(0.3) } : vtdRequest(left.random, (left.registers.rtaddr & 0xc00n) === 0x400n);
 			const want = translateVtd(left.memory, left.registers, asked);
 			last = asked;
 			before = want;

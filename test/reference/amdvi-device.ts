@@ -40,6 +40,8 @@ export interface AmdRegisters {
 export interface AmdRequest extends Request {
 	/** PCIe address type: untranslated (default), ATS translation request, translated */
 	type?: "untranslated" | "translation" | "translated";
+	/** of a translation request: No Write */
+	noWrite?: boolean;
 }
 
 export const CONTROL = {

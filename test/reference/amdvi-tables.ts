@@ -60,7 +60,29 @@ function recording(memory: Memory, writes: Result["writes"]): Memory {
  * `record` its 16 bytes; `reported` says whether the event reaches the log (SE, SA; an ATS translation request never
  * logs an IO_PAGE_FAULT, section 2.1.3.2, it only gets no permission).
  */
-export function translateAmdvi(memory: Memory, registers: AmdRegisters, request: AmdRequest): Result {
+export function translateAmdvi(memory: Memory, registers: AmdRegisters, asked: AmdRequest): Result {
+	if (asked.type !== "translation") {
+		return translateRequest(memory, registers, asked);
+	}
+	const done = translateRequest(memory, registers, { ...asked, unchecked: asked.noWrite ? "read" : "read-write" });
+	if (done.status === "fault") {
+		done.fields.response = atsResponse(done.code);
+		return done;
+	}
+	// no write with No Write; execute is told with a PASID, when it is asked for, with read
+	const x = done.x && done.r && asked.access === "x" && asked.pasid !== null;
+	return { ...done, w: done.w && !asked.noWrite, x };
+}
+
+/** 2.1.3.2, as PCIe completion status: 0 Success with R = W = 0, 1 Unsupported Request, 4 Completer Abort. */
+export function atsResponse(code: number): 0 | 1 | 4 {
+	if (code === EVENT.IO_PAGE_FAULT) {
+		return 0;
+	}
+	return code === EVENT.INVALID_DEVICE_REQUEST || code === EVENT.ILLEGAL_DEV_TABLE_ENTRY ? 1 : 4;
+}
+
+function translateRequest(memory: Memory, registers: AmdRegisters, request: AmdRequest): Result {
 	const writes: Result["writes"] = [];
 	const log = recording(memory, writes);
 	const efr = registers.extendedFeatures;
@@ -229,7 +251,7 @@ export function translateAmdvi(memory: Memory, registers: AmdRegisters, request:
 	const host = entry.Mode === 0 ? identityHost(entry.IR, entry.IW) : tableHost(hostGeometry);
 	// 12
 	if (!guest) {
-		return finish(entry.Mode === 0 ? host(log, address, write ? "w" : "r") : walkAmdV1(log, hostGeometry, request));
+		return finish(entry.Mode === 0 ? host(log, address, write ? "w" : "r", request.unchecked) : walkAmdV1(log, hostGeometry, request));
 	}
 	// 11
 	if (!entry.GV || (registers.control & CONTROL.GTEn) === 0n || pasid >> (field(efr, 36, 32) + 1) !== 0) {

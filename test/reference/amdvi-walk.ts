@@ -49,7 +49,7 @@ export interface AmdV1Geometry {
 }
 
 /** Translates guest physical addresses for a guest walk; Mode 0 is the identity with IR and IW. */
-export type HostStage = (memory: Memory, address: bigint, access: "r" | "w") => AmdWalk;
+export type HostStage = (memory: Memory, address: bigint, access: "r" | "w", unchecked?: Request["unchecked"]) => AmdWalk;
 
 /** Run-time record of a guest (v2) table. */
 export interface AmdV2Geometry {
@@ -209,15 +209,16 @@ export function walkAmdV1(memory: Memory, geometry: AmdV1Geometry, request: Requ
 			forceCoherent: (entry & V1.FC) !== 0n,
 			untranslatedOnly: (entry & V1.U) !== 0n,
 		};
-		if (request.access === "w" ? !iw : !ir) {
+		if (request.unchecked === undefined && (request.access === "w" ? !iw : !ir)) {
 			return stopped(request.access === "w" ? "no-write" : "no-read", found);
 		}
+		const dirties = request.unchecked === undefined ? request.access === "w" : request.unchecked === "read-write" && iw;
 		// sections 2.2.3.1 and 2.2.3.2
 		for (const [i, step] of walked.entries()) {
 			const last = i === walked.length - 1;
 			const wanted =
 				(geometry.setAccessed ? V1.A : 0n) |
-				(geometry.setDirty && last && request.access === "w" ? V1.D : 0n);
+				(geometry.setDirty && last && dirties ? V1.D : 0n);
 			if ((step.entry & wanted) !== wanted && !memory.write(step.pa, 8, step.entry | wanted)) {
 				return stopped("update-refused", { ...found, entryAddress: step.pa, entry: step.entry });
 			}
@@ -230,9 +231,9 @@ export function walkAmdV1(memory: Memory, geometry: AmdV1Geometry, request: Requ
 
 /** Mode 0: no table, the address stays; DTE.IR and DTE.IW decide (section 2.2.2, field Mode). */
 export function identityHost(ir: boolean, iw: boolean): HostStage {
-	return (_memory, address, access) => {
+	return (_memory, address, access, unchecked) => {
 		const found = { r: ir, w: iw, x: ir, pageBytes: 1n << 64n, beforeFirstTable: true };
-		if (access === "w" ? !iw : !ir) {
+		if (unchecked === undefined && (access === "w" ? !iw : !ir)) {
 			return stopped(access === "w" ? "no-write" : "no-read", found);
 		}
 		return { ...stopped("translated", found), pa: address };
@@ -241,8 +242,8 @@ export function identityHost(ir: boolean, iw: boolean): HostStage {
 
 /** A host table as the stage below a guest walk. */
 export function tableHost(geometry: AmdV1Geometry): HostStage {
-	return (memory, address, access) =>
-		walkAmdV1(memory, geometry, { device: 0, pasid: null, privileged: false, address, length: 1, access });
+	return (memory, address, access, unchecked) =>
+		walkAmdV1(memory, geometry, { device: 0, pasid: null, privileged: false, address, length: 1, access, unchecked });
 }
 
 /** Reads one 8-byte entry at a guest physical address; a fault of the host stage comes back as the walk that failed. */
@@ -333,17 +334,19 @@ export function walkAmdV2(memory: Memory, geometry: AmdV2Geometry, request: Requ
 		if (!reachable) {
 			return stopped("no-user", found);
 		}
-		if (request.access === "w" && !write) {
+		const unchecked = request.unchecked !== undefined;
+		if (!unchecked && request.access === "w" && !write) {
 			return stopped("no-write", found);
 		}
-		if (request.access === "x" && geometry.nx && !execute) {
+		if (!unchecked && request.access === "x" && geometry.nx && !execute) {
 			return stopped("no-execute", found);
 		}
+		const dirties = unchecked ? request.unchecked === "read-write" && found.w : request.access === "w";
 		for (const [i, step] of walked.entries()) {
 			const last = i === walked.length - 1;
 			const wanted =
 				(geometry.setAccessed ? V2.A : 0n) |
-				(geometry.setDirty && last && request.access === "w" ? V2.D : 0n);
+				(geometry.setDirty && last && dirties ? V2.D : 0n);
 			if ((step.entry & wanted) === wanted) {
 				continue;
 			}
@@ -369,7 +372,8 @@ export function walkAmdNested(memory: Memory, geometry: AmdV2Geometry, request: 
 	if (guest.outcome !== "translated") {
 		return guest;
 	}
-	const below = geometry.host(memory, guest.pa, request.access === "w" ? "w" : "r");
+	const unchecked = request.unchecked === undefined || guest.w ? request.unchecked : "read";
+	const below = geometry.host(memory, guest.pa, request.access === "w" ? "w" : "r", unchecked);
 	if (below.outcome !== "translated") {
 		return { ...below, host: below, hostAddress: guest.pa };
 	}

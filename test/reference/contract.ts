@@ -21,6 +21,8 @@ export interface Request {
 	/** bytes; 1 when nobody cares */
 	length: number;
 	access: "r" | "w" | "x";
+	/** an ATS translation request: rights are told, nobody is refused for them; without No Write a page that may be written is made dirty */
+	unchecked?: "read" | "read-write";
 }
 
 /** What one page-table walk came to, in the words that all formats share. */

@@ -340,7 +340,9 @@ export function translateRiscv(physical: Memory, registers: RiscvRegisters, requ
 		gpa,
 	});
 	if (ats) {
-		// 3.6: X only with R and when execute was asked for; T2GPA answers with the guest address
+		// 3.6: X only with R and when execute was asked for; T2GPA answers with the guest address; no W with No Write, since D
+		// may not be set
+		result.w = result.w && request.noWrite !== true;
 		result.x = result.x && result.r && access === "x";
 		result.fields.response = 0;
 		result.fields.global = one.global && request.pasid !== null && msi.kind === "none";

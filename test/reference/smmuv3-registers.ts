@@ -12,7 +12,7 @@ export interface SmmuRegisters {
 	idr5: number;
 	/** SMMU_CR0: 0 SMMUEN, 1 PRIQEN, 2 EVENTQEN, 3 CMDQEN, 4 ATSCHK */
 	cr0: number;
-	/** SMMU_CR2: 0 E2H, 1 RECINVSID, 2 PTM */
+	/** SMMU_CR2: 0 E2H, 1 RECINVSID, 2 PTM, 3 REC_CFG_ATS */
 	cr2: number;
 	/** SMMU_GBPA: 20 ABORT */
 	gbpa: number;
@@ -42,6 +42,7 @@ export function capabilities(registers: SmmuRegisters) {
 		hyp: bit(idr0, 9),
 		ats: bit(idr0, 10),
 		ns1ats: bit(idr0, 11),
+		atsRecErr: bit(idr0, 23),
 		asid16: bit(idr0, 12),
 		vmid16: bit(idr0, 18),
 		cd2l: bit(idr0, 19),

@@ -46,6 +46,8 @@ export interface VmsaAccess {
 	privileged: boolean;
 	/** stage 2 only: a CD fetch or an access to a stage 1 table (S2PTW) */
 	implicit?: boolean;
+	/** as of Request */
+	unchecked?: "read" | "read-write";
 }
 
 export interface VmsaWalk extends WalkResult {
@@ -280,7 +282,8 @@ export function walkVmsav8(
 		if (g.stage === 2 && access.implicit === true && g.ptw && stage2Device(entry, g)) {
 			return stop(access.access === "w" ? "no-write" : "no-read");
 		}
-		const allowed = { r: p.r, w: p.w, x: p.x }[access.access];
+		const allowed = access.unchecked !== undefined || { r: p.r, w: p.w, x: p.x }[access.access];
+		const dirties = access.unchecked === undefined ? access.access === "w" : access.unchecked === "read-write" && p.w;
 		if (!allowed) {
 			if (g.stage === 1 && g.unprivileged && !access.privileged) {
 				const other = stage1Permissions(entry, hierarchical, g, { ...access, privileged: true });
@@ -295,7 +298,7 @@ export function walkVmsav8(
 		let updated = entry;
 		if (g.ha) {
 			updated |= 1n << 10n;
-			if (g.hd && access.access === "w" && ((entry >> 51n) & 1n) === 1n) {
+			if (g.hd && dirties && ((entry >> 51n) & 1n) === 1n) {
 				updated = g.stage === 1 ? updated & ~(1n << 7n) : updated | (1n << 7n);
 			}
 		}
@@ -309,7 +312,7 @@ export function walkVmsav8(
 				return stop("access-error");
 			}
 			result.entry = updated;
-			result.clean = result.clean && access.access !== "w";
+			result.clean = result.clean && !dirties;
 		}
 		return stop("translated");
 	}

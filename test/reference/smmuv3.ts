@@ -1,6 +1,6 @@
 /**
- * SMMUv3 (IHI 0070): one ordinary (untranslated) Non-secure transaction, from the registers to its output address or
- * its event, in the order of 7.3.22. No cache is modelled, so F_TLB_CONFLICT (0x20) and F_CFG_CONFLICT (0x21), which
+ * SMMUv3 (IHI 0070): one Non-secure transaction (ordinary, an ATS translation request, or an ATS translated transaction:
+ * 3.9.1.2, 3.9.1.3), from the registers to its output address or its event, in the order of 7.3.22. No cache is modelled, so F_TLB_CONFLICT (0x20) and F_CFG_CONFLICT (0x21), which
  * are the caches' own, are never raised here; nor F_UUT (0x01) and E_PAGE_REQUEST (0x24), which are the client's.
  *
  * Where the architecture leaves a choice (CONSTRAINED UNPREDICTABLE), this takes:
@@ -50,18 +50,25 @@ function eventOf(walk: VmsaWalk): number {
 
 type Fields = Result["fields"];
 
+export interface SmmuRequest extends Request {
+	/** untranslated when absent */
+	type?: "untranslated" | "translation" | "translated";
+	/** of a translation request: No Write */
+	noWrite?: boolean;
+}
+
 /** One transaction under way. */
 class Transaction {
 	readonly writes: Result["writes"] = [];
 	readonly memory: Memory;
 	readonly cap: Capabilities;
 	readonly registers: SmmuRegisters;
-	readonly request: Request;
+	readonly request: SmmuRequest;
 	/** after STE.PRIVCFG and INSTCFG */
 	access: "r" | "w" | "x";
 	privileged: boolean;
 
-	constructor(memory: Memory, registers: SmmuRegisters, request: Request) {
+	constructor(memory: Memory, registers: SmmuRegisters, request: SmmuRequest) {
 		this.memory = {
 			read: (pa, bytes) => memory.read(pa, bytes),
 			write: (pa, bytes, value) => {
@@ -75,12 +82,27 @@ class Transaction {
 		this.registers = registers;
 		this.cap = capabilities(registers);
 		this.request = request;
-		this.access = request.access;
-		this.privileged = request.privileged;
+		// without a PASID a PCIe request of ATS has neither execute nor privilege
+		const plain = request.pasid === null && (request.type ?? "untranslated") !== "untranslated";
+		this.access = plain && request.access === "x" ? "r" : request.access;
+		this.privileged = request.privileged && !plain;
 	}
 
-	fault(code: number, fields: Fields, reported = true): Result {
-		const { device, pasid } = this.request;
+	fault(code: number, fields: Fields, asked = true): Result {
+		const { device, pasid, type } = this.request;
+		let reported = asked;
+		let more: Fields = {};
+		const translationRelated = code >= EVENT.F_TRANSLATION && code <= EVENT.F_PERMISSION;
+		const refused = code === EVENT.F_BAD_ATS_TREQ || code === EVENT.F_TRANSL_FORBIDDEN;
+		// 3.9.1.2: errors of configuration are recorded with SMMU_CR2.REC_CFG_ATS only
+		const recordsErrors = this.cap.atsRecErr && (this.registers.cr2 & 8) !== 0;
+		if (type === "translated" && code <= EVENT.C_BAD_CD && !refused) {
+			reported &&= recordsErrors;
+		}
+		if (type === "translation") {
+			more = { response: translationRelated ? 0 : code === 0 || refused ? 1 : 4 };
+			reported &&= refused || (!translationRelated && recordsErrors);
+		}
 		return {
 			status: "fault",
 			pa: 0n,
@@ -90,7 +112,7 @@ class Transaction {
 			x: false,
 			code,
 			reported,
-			fields: { StreamID: device, SSV: pasid !== null, SubstreamID: pasid ?? 0, ...fields },
+			fields: { StreamID: device, SSV: pasid !== null, SubstreamID: pasid ?? 0, ...fields, ...more },
 			writes: this.writes,
 		};
 	}
@@ -170,9 +192,22 @@ class Transaction {
 
 	run(): Result {
 		const { cap, registers, request } = this;
+		const type = request.type ?? "untranslated";
+		const forbidden = (): Result =>
+			type === "translated"
+				? this.fault(EVENT.F_TRANSL_FORBIDDEN, { InputAddr: request.address, RnW: this.access !== "w" })
+				: this.fault(EVENT.F_BAD_ATS_TREQ, { InputAddr: request.address });
 		if ((registers.cr0 & 1) === 0) {
+			if (type !== "untranslated") {
+				return forbidden();
+			}
 			const tooWide = request.address >> BigInt(cap.oas) !== 0n;
 			return (registers.gbpa & (1 << 20)) !== 0 || tooWide ? this.abort() : this.bypass(request.address);
+		}
+
+		const atsChecked = (registers.cr0 & 16) !== 0;
+		if (type === "translated" && !atsChecked) {
+			return this.bypass(request.address);
 		}
 
 		const found = this.streamTableEntry();
@@ -186,7 +221,16 @@ class Transaction {
 		if (ste.config < 4) {
 			return this.abort();
 		}
+		// 3.9.2: split-stage ATS wants ATSCHK; EATS 3 is of DPT, which is not here
+		const eats = !cap.ats || ste.config === 4 || ste.eats === 3 || (ste.eats === 2 && !atsChecked) ? 0 : ste.eats;
+		if (type !== "untranslated" && eats === 0) {
+			return forbidden();
+		}
 		this.override(ste);
+		if (type === "translated") {
+			return eats === 1 ? this.bypass(request.address) : (this.bypassedTooWide(cap.ias) ?? this.output(ste, request.address, null));
+		}
+		const split = type === "translation" && eats === 2;
 
 		// 7.3.9 C_BAD_SUBSTREAMID, then 7.3.7 F_STREAM_DISABLED
 		const cdMax = cap.ssidSize === 0 ? 0 : ste.s1cdMax;
@@ -215,6 +259,9 @@ class Transaction {
 			if (narrow !== null) {
 				return narrow;
 			}
+			if (split) {
+				return this.bypass(request.address);
+			}
 			if (!two) {
 				return this.bypass(request.address & ((1n << BigInt(cap.oas)) - 1n));
 			}
@@ -233,7 +280,7 @@ class Transaction {
 		const walk = walkVmsav8(
 			this.memory,
 			stage1Geometry(cd, world, cap, request.address),
-			{ address: request.address, access: this.access, privileged: this.privileged },
+			{ address: request.address, access: this.access, privileged: this.privileged, ...this.unchecked(true) },
 			two
 				? (address, write) => this.second(ste, { address, access: write ? "w" : "r", privileged: true, implicit: true })
 				: null,
@@ -241,16 +288,22 @@ class Transaction {
 		if (walk.outcome !== "translated") {
 			return this.stage1Fault(ste, cd, walk);
 		}
-		return two ? this.output(ste, walk.pa, walk) : this.ok(walk.pa, walk, null);
+		return two && !split ? this.output(ste, walk.pa, walk) : this.ok(walk.pa, walk, null);
 	}
 
 	/** Stage 2 of the transaction's own address. */
 	output(ste: Ste, ipa: bigint, first: VmsaWalk | null): Result {
-		const walk = this.second(ste, { address: ipa, access: this.access, privileged: this.privileged });
+		const walk = this.second(ste, { address: ipa, access: this.access, privileged: this.privileged, ...this.unchecked(first?.w ?? true) });
 		if (walk.outcome !== "translated") {
 			return this.stage2Fault(ste, walk, CLASS.IN, ipa, this.access === "w");
 		}
 		return this.ok(walk.pa, walk, first);
+	}
+
+	/** `writes`: what comes before lets a translation request write */
+	unchecked(writes: boolean): Pick<VmsaAccess, "unchecked"> {
+		const { type, noWrite } = this.request;
+		return type === "translation" ? { unchecked: noWrite || !writes ? "read" : "read-write" } : {};
 	}
 
 	second(ste: Ste, access: VmsaAccess): VmsaWalk {
@@ -394,6 +447,13 @@ class Transaction {
 }
 
 /** One transaction: stream table, substream, CD (through stage 2), stage 1, stage 2. */
-export function translateSmmuv3(memory: Memory, registers: SmmuRegisters, request: Request): Result {
-	return new Transaction(memory, registers, request).run();
+export function translateSmmuv3(memory: Memory, registers: SmmuRegisters, request: SmmuRequest): Result {
+	const transaction = new Transaction(memory, registers, request);
+	const done = transaction.run();
+	if (request.type !== "translation" || done.status === "fault") {
+		return done;
+	}
+	// no write with No Write; execute is told with a PASID, when it is asked for, with read
+	const x = done.x && done.r && transaction.access === "x";
+	return { ...done, w: done.w && !request.noWrite, x };
 }

@@ -118,6 +118,18 @@ export const RECOVERABLE: ReadonlySet<number> = new Set([
 	0x04, 0x05, 0x06, 0x71, 0x74, 0x75, 0x76, 0x77, 0x79, 0x80, 0x81, 0x82, 0x84, 0x85, 0x86,
 ]);
 
+/**
+ * The completion of a translation request that met a reason (4.2, 7.1.3), as PCIe completion status: 0 Success with
+ * R = W = 0; 1 Unsupported Request where the function may not ask at all (root and context tables); 4 Completer Abort.
+ */
+export function atsResponse(code: number): 0 | 1 | 4 {
+	if (RECOVERABLE.has(code)) {
+		return 0;
+	}
+	const paging = code === REASON.LSS_1_ACCESS || code === REASON.LSS_2_RESERVED || code === REASON.LGN_4_INTERRUPT;
+	return paging || code >= REASON.SPD_1_ACCESS ? 4 : 1;
+}
+
 /** The fault reason of a failed second-stage walk in legacy mode (7.1.3, LSS.n, LGN.n, LCT.4). */
 export function legacyReason(walk: VtdWalkResult, levels: number, write: boolean): number {
 	switch (walk.outcome) {

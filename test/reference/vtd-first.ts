@@ -130,7 +130,7 @@ export function walkFirstStage(memory: Memory, g: FirstStageGeometry, request: R
 		if (g.second === null) {
 			return gpa;
 		}
-		const walk = walkSecondStage(memory, g.second, { ...request, address: gpa, access, length: 8 });
+		const walk = walkSecondStage(memory, g.second, { ...request, unchecked: undefined, address: gpa, access, length: 8 });
 		return walk.outcome === "translated" ? walk.pa : { ...walk, during };
 	};
 	/** 3.6.3: an atomic write of the entry; null when made or not needed */
@@ -206,13 +206,14 @@ export function walkFirstStage(memory: Memory, g: FirstStageGeometry, request: R
 		if (!request.privileged && !us) {
 			return end("no-user");
 		}
-		if (request.access === "x" && !result.x) {
+		if (request.unchecked === undefined && request.access === "x" && !result.x) {
 			return end("no-execute");
 		}
-		if (request.access === "w" && !result.w) {
+		if (request.unchecked === undefined && request.access === "w" && !result.w) {
 			return end("no-write");
 		}
-		const failed = update(gpa, entry | accessed | (request.access === "w" ? D : 0n));
+		const dirties = request.unchecked === undefined ? request.access === "w" : request.unchecked === "read-write" && result.w;
+		const failed = update(gpa, entry | accessed | (dirties ? D : 0n));
 		if (failed !== null) {
 			return failed;
 		}
@@ -220,7 +221,11 @@ export function walkFirstStage(memory: Memory, g: FirstStageGeometry, request: R
 			return result;
 		}
 		// 3.8: the output of the first stage is the input of the second
-		const walk = walkSecondStage(memory, g.second, { ...request, address: output });
+		const walk = walkSecondStage(memory, g.second, {
+			...request,
+			address: output,
+			...(request.unchecked === undefined ? {} : { unchecked: dirties ? "read-write" : "read" }),
+		});
 		if (walk.outcome !== "translated") {
 			return { ...walk, during: "output" };
 		}

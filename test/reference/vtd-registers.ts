@@ -18,6 +18,8 @@ export interface VtdRegisters {
 export interface VtdRequest extends Request {
 	/** AT field of the transaction (4.1); untranslated when absent */
 	at?: "untranslated" | "translation" | "translated";
+	/** of a translation request: No Write */
+	noWrite?: boolean;
 }
 
 export const ALL = (1n << 64n) - 1n;

@@ -19,13 +19,24 @@
  * PGTT: 001 first stage, 010 second stage, 011 nested, 100 pass-through.
  */
 import type { Memory, Request, Result } from "./contract.ts";
-import { legacyReason, REASON, RECOVERABLE, scalableReason } from "./vtd-faults.ts";
+import { atsResponse, legacyReason, REASON, RECOVERABLE, scalableReason } from "./vtd-faults.ts";
 import { type FirstStageGeometry, walkFirstStage } from "./vtd-first.ts";
 import { ALL, bit, bits, capabilities, isInterruptAddress, levelsOf, PAGE, type VtdRegisters, type VtdRequest } from "./vtd-registers.ts";
 import { type SecondStageGeometry, type VtdWalkResult, walkSecondStage } from "./vtd-walk.ts";
 
 /** Translates one request (3.4). */
-export function translateVtd(physical: Memory, registers: VtdRegisters, request: VtdRequest): Result {
+export function translateVtd(physical: Memory, registers: VtdRegisters, asked: VtdRequest): Result {
+	const request: VtdRequest = asked.at === "translation" ? { ...asked, unchecked: asked.noWrite ? "read" : "read-write" } : asked;
+	const done = translateRequest(physical, registers, request);
+	if (asked.at !== "translation" || done.status === "fault") {
+		return done;
+	}
+	// 4.2: no write with No Write; execute is told with a PASID, when it is asked for, with read
+	const x = done.x && done.r && asked.access === "x" && asked.pasid !== null;
+	return { ...done, w: done.w && !asked.noWrite, x };
+}
+
+function translateRequest(physical: Memory, registers: VtdRegisters, request: VtdRequest): Result {
 	const caps = capabilities(registers.cap, registers.ecap);
 	const haw = registers.haw ?? caps.MGAW;
 	const at = request.at ?? "untranslated";
@@ -75,6 +86,7 @@ export function translateVtd(physical: Memory, registers: VtdRegisters, request:
 				PRIV: request.pasid !== null && request.privileged,
 				/** an ATS translation completes with R = W = 0 instead of an error */
 				noPermissionCompletion: recoverable,
+				...(at === "translation" ? { response: atsResponse(code) } : {}),
 			},
 		};
 	};

@@ -195,15 +195,17 @@ export function walkSecondStage(memory: Memory, g: SecondStageGeometry, request:
 		result.r = r;
 		result.w = w;
 		result.x = r && x;
-		const write = request.access === "w";
-		if (write && !w) {
-			return end("no-write");
-		}
-		if (!write && !r && !(g.zeroLengthRead && request.length === 0 && w)) {
-			return end("no-read");
-		}
-		if (request.access === "x" && !x) {
-			return end("no-execute");
+		const write = request.unchecked === undefined ? request.access === "w" : request.unchecked === "read-write" && w;
+		if (request.unchecked === undefined) {
+			if (write && !w) {
+				return end("no-write");
+			}
+			if (!write && !r && !(g.zeroLengthRead && request.length === 0 && w)) {
+				return end("no-read");
+			}
+			if (request.access === "x" && !x) {
+				return end("no-execute");
+			}
 		}
 		if (g.accessedDirty && !update(entry | A | (write ? D : 0n))) {
 			return end("update-refused");

@@ -45,6 +45,8 @@ export interface Attached {
 	readonly mode: BindingMode;
 	/** unit in front of the device */
 	readonly iommu: IommuDriver;
+	/** the device has a TLB of its own */
+	readonly ats: boolean;
 	readonly slot: { refuseWindow(space: AddressSpace, range: AddressRange, operation: string): void; reapply(): void } | null;
 }
 

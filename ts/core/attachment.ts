@@ -33,6 +33,10 @@ export class Attachment implements Attached {
 		return this.device.iommu;
 	}
 
+	get ats(): boolean {
+		return this.device.capabilities.ats;
+	}
+
 	/** the PASID on the bus, null for none */
 	get pasid(): number | null {
 		return this.slot?.pasid ?? null;

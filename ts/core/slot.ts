@@ -69,8 +69,6 @@ export class Requester {
 	/** the default domain has shown since the RID was last taken from the host */
 	defaultSeen = true;
 	readonly pasids = new Map<number, Slot>();
-	/** ATS is on for its requests */
-	ats = false;
 	private untaggedSlot: Slot;
 	private holds: Hold[] = [];
 	private shown: RequesterState = { untagged: { kind: "host" }, pasids: new Map(), ats: false };
@@ -97,6 +95,11 @@ export class Requester {
 
 	slotOf(pasid: number): Slot {
 		return this.pasids.get(pasid) ?? new Slot([this], pasid);
+	}
+
+	/** ATS is on for its requests: a device with a TLB of its own is attached. */
+	private get ats(): boolean {
+		return [this.untagged, ...this.pasids.values()].some(({ layers }) => layers.some(({ users }) => [...users].some(({ ats }) => ats)));
 	}
 
 	/** IOASIDs installed in the RID slot, and PASID slots. */

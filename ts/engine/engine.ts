@@ -106,7 +106,11 @@ export class Engine {
 			for (const { kind, record: cacheRecord, entries, cache } of planned.caches) {
 				e.openCache(record, kind, at(cacheRecord), cache.sets, cache.ways, cache.policy, cache.seed, at(entries), cache.buckets);
 			}
-			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, { offset: at(plan.batch), capacity: plan.batchCapacity }, at(plan.trace), this.memory);
+			e.openAts(record, at(planned.ats), at(planned.deviceSlots), planned.deviceTlbs.length, at(planned.requestRing), planned.pageRequests, at(planned.groups));
+			planned.deviceTlbs.forEach(({ record: cacheRecord, entries, cache }, slot) => {
+				e.openDeviceTlb(record, slot, at(cacheRecord), cache.sets, cache.ways, cache.policy, cache.seed, at(entries), cache.buckets);
+			});
+			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, at(planned.ats), { offset: at(plan.batch), capacity: plan.batchCapacity }, at(plan.trace), this.memory);
 			for (const [name, value] of Object.entries({ ...architecture.defaults, ...unit.registers })) made.writeRegister(name, value);
 			return made;
 		});

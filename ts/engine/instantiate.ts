@@ -8,6 +8,9 @@ export interface EngineExports extends Record<string, unknown> {
 	setRegions(context: number, count: number): void;
 	openUnit(...words: number[]): void;
 	openCache(...words: number[]): void;
+	openAts(...words: number[]): void;
+	openDeviceTlb(...words: number[]): void;
+	deviceTlb(unit: number, index: number): number;
 	cachePointer(unit: number, kind: number): number;
 	writeRegister(unit: number, index: number, low: number, high: number): void;
 	readRegister(unit: number, index: number): bigint;
@@ -34,6 +37,9 @@ export interface EngineExports extends Record<string, unknown> {
 	batch(context: number, unit: number, columns: number, capacity: number, count: number): number;
 	run(...words: number[]): number;
 	invalidate(...words: number[]): void;
+	invalidateDevice(...words: number[]): void;
+	nextPageRequest(unit: number): number;
+	respond(unit: number, rid: number, pasid: number, group: number, code: number): number;
 	setRoute(context: number, unit: number, rid: number, pasid: number, type: number, domain: number, first: number, second: number): number;
 	nextFault(unit: number): number;
 }

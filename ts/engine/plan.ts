@@ -3,6 +3,8 @@
  * configuration will take is known, and an engine that would not fit names the knob that asks for most.
  */
 import {
+	ATS_BYTES,
+	ATS_DEVICE_BYTES,
 	BATCH_ANSWER_BYTES,
 	BATCH_REQUEST_BYTES,
 	CACHE_BYTES,
@@ -18,6 +20,9 @@ import {
 	FAULT_SLOT_BYTES,
 	FRAME_BYTES,
 	FRAME_META_BYTES,
+	GROUP_BYTES,
+	MOST_GROUPS,
+	PAGE_REQUEST_BYTES,
 	REGION_BYTES,
 	RESULT_BYTES,
 	ROUTE_BYTES,
@@ -72,6 +77,10 @@ export interface UnitConfig {
 	pasidCache?: CacheConfig | false;
 	/** slots of the fault ring; default 64 */
 	faultRecords?: number;
+	/** a device-TLB of this geometry for each of `devices` devices (default 16), for requests of type `device`; default none */
+	deviceTlb?: (CacheConfig & { devices?: number }) | false;
+	/** slots of the page-request queue, and groups that may wait, at most 512; default 32 */
+	pageRequests?: number;
 	/** oddities of some IOTLBs */
 	quirks?: {
 		/** entries carry the RID beside the domain (QEMU) */
@@ -123,6 +132,12 @@ export interface PlannedUnit {
 	scratchDevice: number;
 	scratchRoute: number;
 	caches: Array<{ kind: number; record: number; entries: number; cache: PlannedCache }>;
+	ats: number;
+	deviceSlots: number;
+	deviceTlbs: Array<{ record: number; entries: number; cache: PlannedCache }>;
+	requestRing: number;
+	pageRequests: number;
+	groups: number;
 }
 
 /** Offsets are from the engine's base. */
@@ -221,9 +236,26 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		}
 		const context = add(CACHE_CONTEXT, "contextCache", unit.contextCache, { sets: 16, ways: 4 });
 		const pasid = add(CACHE_PASID, "pasidCache", unit.pasidCache, { sets: 16, ways: 4 });
+		const pageRequests = count(unit.pageRequests, 32, `${knob}.pageRequests`, 1);
+		if (pageRequests > MOST_GROUPS) throw new EngineError("BadConfig", `${pageRequests} groups, an index has 9 bits`, { operation: "planEngine", knob: `${knob}.pageRequests` });
+		const deviceTlb = unit.deviceTlb || undefined;
+		const deviceCount = deviceTlb === undefined ? 0 : count(deviceTlb.devices, 16, `${knob}.deviceTlb.devices`, 1);
+		const deviceCache = deviceTlb === undefined ? undefined : planCache(deviceTlb, `${knob}.deviceTlb`);
+		const deviceTlbs: PlannedUnit["deviceTlbs"] = [];
+		if (deviceCache !== undefined) {
+			for (let i = 0; i < deviceCount; i++) {
+				deviceTlbs.push({ record: take(CACHE_BYTES, `${knob}.deviceTlb`), entries: take(deviceCache.bytes, `${knob}.deviceTlb`, 64), cache: deviceCache });
+			}
+		}
 		return {
 			record,
 			caches,
+			ats: take(ATS_BYTES, knob),
+			deviceSlots: take(deviceCount * ATS_DEVICE_BYTES, `${knob}.deviceTlb`),
+			deviceTlbs,
+			requestRing: take(pageRequests * PAGE_REQUEST_BYTES, `${knob}.pageRequests`),
+			pageRequests,
+			groups: take(pageRequests * GROUP_BYTES, `${knob}.pageRequests`),
 			faultRecords,
 			faultRing: take(faultRecords * FAULT_SLOT_BYTES, `${knob}.faultRecords`),
 			contextValues: take(context ? context.sets * context.ways * DEVICE_ENTRY_BYTES : 0, `${knob}.contextCache`),

@@ -1,9 +1,16 @@
 import {
 	ACCESS_ANY,
+	ACCESS_DEVICE,
 	ACCESS_EXECUTE,
+	ACCESS_NO_PAGE_REQUEST,
+	ACCESS_NO_WRITE,
 	ACCESS_PRIVILEGED,
 	ACCESS_READ,
+	ACCESS_TRANSLATED,
+	ACCESS_TRANSLATION,
 	ACCESS_WRITE,
+	ATS_LOST,
+	ATS_QUEUED,
 	CACHE_CONTEXT,
 	CACHE_EVICTIONS,
 	CACHE_FILLS,
@@ -14,8 +21,19 @@ import {
 	CACHE_PASID,
 	CACHE_WALK_FIRST,
 	CACHE_WALK_SECOND,
+	COMPLETION_ABORT,
+	COMPLETION_UNSUPPORTED,
 	EDIT_NO_FRAME,
 	EDIT_OK,
+	ENTRY_EXECUTE,
+	ENTRY_GLOBAL,
+	ENTRY_PRIVILEGED,
+	ENTRY_READ,
+	ENTRY_SNOOP,
+	ENTRY_UNTRANSLATED_ONLY,
+	ENTRY_WRITE,
+	EVERY_DEVICE,
+	EVERY_PASID,
 	FAULT_SLOT_BYTES,
 	GEOMETRY_FLAGS,
 	GEOMETRY_FORMAT,
@@ -33,12 +51,20 @@ import {
 	INV_PAGE,
 	INV_PASID,
 	INV_PASID_PAGE,
+	NO_GROUP,
 	NO_PASID,
+	PAGE_REQUEST_BYTES,
+	RESPONSE_FAILURE,
+	RESPONSE_INVALID,
+	RESPONSE_SUCCESS,
 	RESULT_ATTRIBUTES,
+	RESULT_COMPLETION,
+	RESULT_COMPLETION_ENTRY,
 	RESULT_ENTRY,
 	RESULT_ENTRY_ADDRESS,
 	RESULT_FAULT,
 	RESULT_FLAGS,
+	RESULT_GROUP,
 	RESULT_HIT,
 	RESULT_LEVEL,
 	RESULT_NOT_RECORDED,
@@ -59,6 +85,7 @@ import {
 	STATUS_CROSSES,
 	STATUS_FAULT,
 	STATUS_INTERRUPT,
+	STATUS_PAGE_REQUEST,
 	STATUS_TRANSLATED,
 	TRACE_RECORDS,
 	UNIT_FAULTS,
@@ -79,7 +106,19 @@ import type { Views } from "./views.ts";
 /** `any` is legal when read or write is: for recorders that do not say. */
 export type AccessKind = "read" | "write" | "execute" | "any";
 
+/**
+ * Type of a request (PCIe address type). `device`: as a device with a device-TLB makes it, which looks there, sends a
+ * translation request, keeps the completion and sends a translated request.
+ */
+export type RequestType = "untranslated" | "translation" | "translated" | "device";
+
 export interface TranslateOptions {
+	/** default `untranslated` */
+	type?: RequestType;
+	/** `translation`: with No Write */
+	noWrite?: boolean;
+	/** `device`: whether it asks for pages that it gets no right to, where its unit takes page requests; default true */
+	pageRequests?: boolean;
 	/** PASID of the request; none by default */
 	pasid?: number;
 	/** default `read` */
@@ -92,6 +131,25 @@ export interface TranslateOptions {
 export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
 export const STAGES = ["first", "second", "tables"] as const;
 export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
+
+/** How an ATS translation request was completed (PCIe ATS 10.2.3). */
+export interface Completion {
+	status: "success" | "unsupported-request" | "completer-abort";
+	/** the completion's data entry: 63:12 address, 11 S, 10 N, 5 Global, 4 Priv, 3 Exe, 2 U, 1 W, 0 R; 0 without rights */
+	entry: bigint;
+	/** the address told, and the bytes that it holds for; 0 without rights */
+	address: bigint;
+	bytes: number;
+	read: boolean;
+	write: boolean;
+	/** requests must go untranslated (U) */
+	untranslatedOnly: boolean;
+	execute: boolean;
+	privileged: boolean;
+	global: boolean;
+	/** translated requests may not say No Snoop (N) */
+	snoop: boolean;
+}
 
 /** The answer to one request. */
 export interface Translation {
@@ -123,7 +181,14 @@ export interface Translation {
 	value2: bigint;
 	/** false: the fault is raised, but has no record */
 	recorded: boolean;
+	/** of `page-request`: its group; null when the hardware answered by itself, since the queue or the groups are used up */
+	group: number | null;
+	/** of a request of type `translation` */
+	completion?: Completion;
 }
+
+/** Response code of a page request group (PCIe PRI 10.4.2). */
+export type GroupResponse = "success" | "invalid" | "failure";
 
 export interface CacheCounters {
 	hits: number;
@@ -139,6 +204,10 @@ export interface UnitCounters {
 	/** records that found the ring full */
 	faultsLost: number;
 	iotlb: CacheCounters;
+	/** of all devices together */
+	deviceTlb: CacheCounters;
+	/** page requests that were queued, and that found the queue or the groups used up */
+	pageRequests: { queued: number; lost: number };
 	context: CacheCounters;
 	pasid: CacheCounters;
 	/** by level of the table that the entry points to, 0 = the smallest leaves' */
@@ -157,11 +226,23 @@ export type Invalidation =
 	/** 4 KiB << mask bytes at an address aligned to them, of the second stage or of a PASID's */
 	| { scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number }
 	/** the requester's cached device entry and PASIDs */
-	| { scope: "device"; rid: number };
+	| { scope: "device"; rid: number }
+	/**
+	 * An ATS Invalidate Request to a device, or to all: what its device-TLB has of 4 KiB << mask bytes at an address, or all
+	 * of it. `pasid`: entries of that PASID and global ones; none: of requests without PASID; "all": of every kind.
+	 */
+	| { scope: "device-tlb"; rid?: number; pasid?: number | "all"; address?: bigint; mask?: number };
 export type CacheName = "iotlb" | "context" | "pasid";
 
 const CACHE_MASK: Record<CacheName, number> = { iotlb: INV_CACHE_IOTLB, context: INV_CACHE_CONTEXT, pasid: INV_CACHE_PASID };
 const ACCESS_BITS: Record<AccessKind, number> = { read: ACCESS_READ, write: ACCESS_WRITE, execute: ACCESS_EXECUTE, any: ACCESS_ANY };
+const TYPE_BITS: Record<RequestType, number> = { untranslated: 0, translation: ACCESS_TRANSLATION, translated: ACCESS_TRANSLATED, device: ACCESS_DEVICE };
+
+function accessBits({ access = "read", privileged = false, type = "untranslated", noWrite = false, pageRequests = true }: TranslateOptions): number {
+	return ACCESS_BITS[access] | TYPE_BITS[type] | (privileged ? ACCESS_PRIVILEGED : 0) | (noWrite ? ACCESS_NO_WRITE : 0) | (pageRequests ? 0 : ACCESS_NO_PAGE_REQUEST);
+}
+
+const RESPONSES: Record<GroupResponse, number> = { success: RESPONSE_SUCCESS, invalid: RESPONSE_INVALID, failure: RESPONSE_FAILURE };
 const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0, invalidations: 0 };
 const low = (value: bigint) => Number(value & 0xffffffffn);
 const high = (value: bigint) => Number((value >> 32n) & 0xffffffffn);
@@ -195,6 +276,8 @@ export class Unit {
 		/** address of the unit's record in linear memory */
 		readonly record: number,
 		readonly architecture: ArchitectureName,
+		/** address of what it keeps for ATS */
+		private readonly ats: number,
 		private readonly batchColumns: { offset: number; capacity: number },
 		private readonly trace: number,
 		private readonly memory: PhysicalMemory,
@@ -235,17 +318,17 @@ export class Unit {
 
 	/** Translate one request of requester `rid`. Never throws for what a device or a table does: see `status`. */
 	translate(rid: number, address: bigint, options: TranslateOptions = {}): Translation {
-		const { pasid = NO_PASID, access = "read", privileged = false, length = 1 } = options;
+		const { pasid = NO_PASID, length = 1, type = "untranslated" } = options;
 		if (address < 0n || address >= 1n << 64n) {
 			throw new EngineError("OutOfRange", "an address has 64 bits", { operation: "Unit.translate", object: `unit ${this.index}`, first: address, last: address });
 		}
 		const crosses = (address & 0xfffn) + BigInt(length) > 0x1000n;
-		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0));
-		return this.answer(status);
+		const status = crosses ? STATUS_CROSSES : this.exports.translate64(this.context, this.record, rid, pasid, BigInt.asIntN(64, address), accessBits(options));
+		return this.answer(status, type);
 	}
 
 	/** The result record of a request with this status. */
-	private answer(status: number): Translation {
+	private answer(status: number, type: RequestType): Translation {
 		const crosses = status === STATUS_CROSSES;
 		const view = this.views.data();
 		const at = this.result;
@@ -273,7 +356,51 @@ export class Unit {
 			value: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE, true) : 0n,
 			value2: fault || status === STATUS_INTERRUPT ? view.getBigUint64(at + RESULT_VALUE2, true) : 0n,
 			recorded: fault && (view.getUint32(at + RESULT_FLAGS, true) & RESULT_NOT_RECORDED) === 0,
+			group: status === STATUS_PAGE_REQUEST ? this.lastGroup : null,
+			...(type === "translation" && reached ? { completion: this.completion(lg2) } : {}),
 		};
+	}
+
+	/** Group of the last answer `page-request`; null when the hardware answered by itself. */
+	get lastGroup(): number | null {
+		const group = this.views.data().getUint32(this.result + RESULT_GROUP, true);
+		return group === NO_GROUP ? null : group;
+	}
+
+	private completion(lg2: number): Completion {
+		const view = this.views.data();
+		const status = view.getUint32(this.result + RESULT_COMPLETION, true);
+		const entry = view.getBigUint64(this.result + RESULT_COMPLETION_ENTRY, true);
+		const has = (bit: number) => (entry & BigInt(bit)) !== 0n;
+		const bytes = entry === 0n ? 0 : 2 ** lg2;
+		return {
+			status: status === COMPLETION_UNSUPPORTED ? "unsupported-request" : status === COMPLETION_ABORT ? "completer-abort" : "success",
+			entry,
+			address: entry === 0n ? 0n : entry & ~(BigInt(bytes) - 1n),
+			bytes,
+			read: has(ENTRY_READ),
+			write: has(ENTRY_WRITE),
+			untranslatedOnly: has(ENTRY_UNTRANSLATED_ONLY),
+			execute: has(ENTRY_EXECUTE),
+			privileged: has(ENTRY_PRIVILEGED),
+			global: has(ENTRY_GLOBAL),
+			snoop: has(ENTRY_SNOOP),
+		};
+	}
+
+	/** Take the oldest page request off the queue: the architecture's own record, zero padded; null when there is none. */
+	takePageRequest(): Uint8Array | null {
+		const pointer = this.exports.nextPageRequest(this.record) >>> 0;
+		return pointer === 0 ? null : this.views.bytes().slice(pointer, pointer + PAGE_REQUEST_BYTES);
+	}
+
+	/**
+	 * Answer a page request group of a requester; the device then makes its request again. After another response than
+	 * `success` its next request for that page is a fault. @throws EngineError OutOfRange when no such group waits
+	 */
+	respond(rid: number, group: number, response: GroupResponse, pasid = NO_PASID): void {
+		if (this.exports.respond(this.record, rid, pasid, group, RESPONSES[response]) !== 0) return;
+		throw new EngineError("OutOfRange", `no group ${group} waits`, { operation: "Unit.respond", object: `unit ${this.index}, rid 0x${rid.toString(16)}` });
 	}
 
 	/**
@@ -282,11 +409,11 @@ export class Unit {
 	 * @throws EngineError OutOfRange
 	 */
 	explain(rid: number, address: bigint, options: TranslateOptions = {}): Explanation<Translation> {
-		const { pasid = NO_PASID, access = "read", privileged = false, length = 1 } = options;
+		const { pasid = NO_PASID, length = 1, type = "untranslated" } = options;
 		if ((address & 0xfffn) + BigInt(length) > 0x1000n || address < 0n || address >= 1n << 64n) {
 			throw new EngineError("OutOfRange", "a request has a 64-bit address and stays in its 4 KiB page", { operation: "Unit.explain", object: `unit ${this.index}`, first: address, last: address + BigInt(length) - 1n });
 		}
-		const bits = ACCESS_BITS[access] | (privileged ? ACCESS_PRIVILEGED : 0);
+		const bits = accessBits(options);
 		const count = this.exports.explain(this.context, this.record, this.trace, TRACE_RECORDS, rid, pasid, low(address), high(address), bits);
 		const view = this.views.data();
 		const source = {
@@ -304,7 +431,7 @@ export class Unit {
 			},
 			classify: (geometry: number, level: number, entry: bigint) => this.exports.classify(this.context, geometry, level, low(entry), high(entry)),
 		};
-		return explainTrace(source, this.architecture, this.answer(view.getUint32(this.result + RESULT_STATUS, true)), bits);
+		return explainTrace(source, this.architecture, this.answer(view.getUint32(this.result + RESULT_STATUS, true), type), bits);
 	}
 
 	/** The answers to a range of addresses, one for each 4 KiB page that it touches. */
@@ -383,7 +510,13 @@ export class Unit {
 		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
 		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
 		else if (request.scope === "pasid") this.exports.invalidate(this.record, mask(request.caches), INV_PASID, request.domain, request.pasid, 0, 0, 0, 0, 0);
-		else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
+		else if (request.scope === "device-tlb") {
+			const { rid = EVERY_DEVICE, pasid = NO_PASID, address, mask = 0 } = request;
+			const size = address === undefined ? 1n << 64n : 4096n << BigInt(mask);
+			const first = (address ?? 0n) & ~(size - 1n);
+			const last = first + size - 1n;
+			this.exports.invalidateDevice(this.record, rid, pasid === "all" ? EVERY_PASID : pasid, low(first), high(first), low(last), high(last));
+		} else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
 		else {
 			const size = 4096n << BigInt(request.mask ?? 0);
 			const first = request.address & ~(size - 1n);
@@ -399,7 +532,20 @@ export class Unit {
 	}
 
 	private cacheCounters(kind: number): CacheCounters {
-		const pointer = this.exports.cachePointer(this.record, kind) >>> 0;
+		return this.countersAt(this.exports.cachePointer(this.record, kind) >>> 0);
+	}
+
+	private deviceTlbCounters(): CacheCounters {
+		const sum = { ...NO_COUNTERS };
+		for (let index = 0; ; index++) {
+			const pointer = this.exports.deviceTlb(this.record, index) >>> 0;
+			if (pointer === 0) return sum;
+			const one = this.countersAt(pointer);
+			for (const name of Object.keys(sum) as Array<keyof CacheCounters>) sum[name] += one[name];
+		}
+	}
+
+	private countersAt(pointer: number): CacheCounters {
 		if (pointer === 0) return { ...NO_COUNTERS };
 		const view = this.views.data();
 		const at = (offset: number) => Number(view.getBigUint64(pointer + offset, true));
@@ -417,6 +563,8 @@ export class Unit {
 			faults: at(UNIT_FAULTS),
 			faultsLost: at(UNIT_FAULTS_LOST),
 			iotlb: this.cacheCounters(CACHE_IOTLB),
+			deviceTlb: this.deviceTlbCounters(),
+			pageRequests: { queued: Number(view.getBigUint64(this.ats + ATS_QUEUED, true)), lost: Number(view.getBigUint64(this.ats + ATS_LOST, true)) },
 			context: this.cacheCounters(CACHE_CONTEXT),
 			pasid: this.cacheCounters(CACHE_PASID),
 			walkFirst: walks(CACHE_WALK_FIRST),

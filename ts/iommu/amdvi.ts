@@ -22,6 +22,8 @@ const GV = 1n << 55n;
 const RIGHTS = 3n << 61n;
 /** GLX: GCR3 tables of three levels; one level */
 const THREE_LEVELS = 2n << 56n;
+/** I (bit 96): the device has a TLB of its own */
+const REMOTE_TLB = 1n << 32n;
 
 /**
  * AMD-Vi: a host table (v1) for a requester without PASIDs; guest tables (v2) behind GCR3 tables for those that have; users'
@@ -171,6 +173,7 @@ export class AmdviIommu extends EngineIommu {
 		let at: bigint;
 		try {
 			words = this.wordsOf(rid, next, base, frames);
+			if (this.usesAts(next)) words[1] |= REMOTE_TLB;
 			at = this.entryOf(rid);
 		} catch (error) {
 			frames.dispose();

@@ -3,6 +3,9 @@ import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
 import { EngineTable, type PartRole, refused } from "./engine-table.ts";
 import { ShownRange } from "./route-frames.ts";
 
+/** A device-TLB for each device that has ATS. */
+export const DEVICE_TLB = { sets: 16, ways: 4, devices: 64 };
+
 const NO_ROUTES: RequesterState = { pasids: new Map(), ats: false };
 
 /** What a driver is made with. */
@@ -57,7 +60,7 @@ export abstract class EngineIommu implements IommuDriver {
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
 		const tag = this.takeTag(attributes);
 		const make = (role: PartRole) => this.makePages(role, attributes);
-		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropTable(changed, iova, size), this.places());
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places());
 		try {
 			table.part("second");
 		} catch (error) {
@@ -65,6 +68,40 @@ export abstract class EngineIommu implements IommuDriver {
 			throw error;
 		}
 		return table;
+	}
+
+	/** The unit takes ATS requests. */
+	protected get hasAts(): boolean {
+		return true;
+	}
+
+	/** Whether a requester with these routes uses ATS. */
+	protected usesAts({ ats }: RequesterState): boolean {
+		return ats && this.hasAts;
+	}
+
+	/** Drop what is cached of a space's table, here and in devices. */
+	private dropChanged(table: EngineTable, iova: bigint, size: bigint): void {
+		this.dropTable(table, iova, size);
+		for (const [rid, state] of this.states) {
+			if (!this.usesAts(state)) continue;
+			for (const [pasid, target] of [[null, state.untagged] as const, ...state.pasids]) {
+				if (target === undefined) continue;
+				if (target.kind === "table" ? target.table === table : "tables" in target && target.tables.some((part) => part.table === table)) this.dropDevice(rid, pasid, { first: iova, last: iova + size - 1n });
+				// at addresses that are not known here
+				else if (target.kind === "user" && target.parent === table) this.dropDevice(rid, pasid);
+			}
+			if (state.pasidTable?.parent === table) this.dropDevice(rid, "all");
+		}
+	}
+
+	/** ATS Invalidate Request of one route, or of all; the smallest aligned power of two that covers the range. */
+	private dropDevice(rid: number, pasid: number | null | "all", range?: AddressRange): void {
+		const whose = pasid === null ? {} : { pasid };
+		let mask = 0;
+		if (range !== undefined) while (mask < 52 && range.first >> BigInt(12 + mask) !== range.last >> BigInt(12 + mask)) mask++;
+		if (range === undefined || mask === 52) this.unit.invalidate({ scope: "device-tlb", rid, ...whose });
+		else this.unit.invalidate({ scope: "device-tlb", rid, ...whose, address: range.first, mask });
 	}
 
 	/** The reserved range of the unit; without one, the top of its addresses. */
@@ -77,7 +114,7 @@ export abstract class EngineIommu implements IommuDriver {
 
 	destroyTable(table: IommuTable): void {
 		const made = table as EngineTable;
-		this.dropTable(made, 0n, 1n << 64n);
+		this.dropChanged(made, 0n, 1n << 64n);
 		made.dispose();
 		this.giveTag(made.id);
 	}
@@ -139,6 +176,7 @@ export abstract class EngineIommu implements IommuDriver {
 			throw refused(error, "attach", `${this.name}, rid 0x${rid.toString(16)}`);
 		}
 		this.unit.invalidate({ scope: "device", rid });
+		if (this.usesAts(old)) this.dropDevice(rid, "all");
 		this.states.set(rid, state);
 		if (isNested(state)) this.nested.set(rid, state);
 		else this.nested.delete(rid);
@@ -150,6 +188,7 @@ export abstract class EngineIommu implements IommuDriver {
 
 	invalidate(rid: number, pasid: number | null | "all", caches: CacheSelection, range?: AddressRange): void {
 		this.dropRoute(rid, pasid, caches, range);
+		if (caches.deviceTlb && this.usesAts(this.stateOf(rid))) this.dropDevice(rid, pasid, range);
 	}
 
 	/** Drop a range of a domain: the smallest aligned power of two that covers it, or all of it. */
@@ -167,7 +206,8 @@ export abstract class EngineIommu implements IommuDriver {
 	}
 
 	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer {
-		const answer = this.unit.translate(rid, address, { access, ...(pasid === null ? {} : { pasid }) });
+		const ats = this.usesAts(this.stateOf(rid)) ? ({ type: "device", pageRequests: false } as const) : {};
+		const answer = this.unit.translate(rid, address, { access, ...ats, ...(pasid === null ? {} : { pasid }) });
 		// what the caller asks about is reported nowhere
 		while (this.unit.takeFault() !== null) {}
 		if (answer.status === "translated") return { ok: true, physical: answer.pa, pageBytes: answer.pageBytes };

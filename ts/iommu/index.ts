@@ -2,10 +2,10 @@
 import type { IommuCapabilities, IommuDriver } from "../core/index.ts";
 import { type ArchitectureName, Engine, type EngineConfig } from "../engine/index.ts";
 import { AmdviIommu, amdviRegisters } from "./amdvi.ts";
-import type { UnitSetting } from "./engine-iommu.ts";
+import { DEVICE_TLB, type UnitSetting } from "./engine-iommu.ts";
 import { PaprIommu } from "./papr.ts";
-import { RiscvIommu } from "./riscv.ts";
-import { Smmuv3Iommu } from "./smmuv3.ts";
+import { RiscvIommu, riscvRegisters } from "./riscv.ts";
+import { Smmuv3Iommu, smmuv3Registers } from "./smmuv3.ts";
 import { VtdIommu, vtdRegisters } from "./vtd.ts";
 
 export { BounceIommu } from "./bounce.ts";
@@ -14,9 +14,9 @@ export { userFormats } from "./user-formats.ts";
 /** Kinds of unit: one line for each. */
 const KINDS: Record<ArchitectureName, { make: (setting: UnitSetting) => IommuDriver; registers: Record<string, bigint> }> = {
 	amdvi: { make: (setting) => new AmdviIommu(setting), registers: amdviRegisters },
-	smmuv3: { make: (setting) => new Smmuv3Iommu(setting), registers: {} },
+	smmuv3: { make: (setting) => new Smmuv3Iommu(setting), registers: smmuv3Registers },
 	papr: { make: (setting) => new PaprIommu(setting), registers: {} },
-	riscv: { make: (setting) => new RiscvIommu(setting), registers: {} },
+	riscv: { make: (setting) => new RiscvIommu(setting), registers: riscvRegisters },
 	vtd: { make: (setting) => new VtdIommu(setting), registers: vtdRegisters },
 };
 
@@ -54,7 +54,7 @@ export interface UnitDescription extends Omit<IommuCapabilities, "format"> {
 /** Make an engine with these units, and the driver of each. @throws EngineError */
 export function createUnits(descriptions: readonly UnitDescription[], config: Omit<EngineConfig, "units">): { engine: Engine; units: IommuDriver[] } {
 	const architectures = descriptions.map(({ kind }): ArchitectureName => (kind === "ppc" ? "papr" : kind));
-	const engine = Engine.create({ ...config, units: architectures.map((architecture) => ({ architecture, registers: KINDS[architecture].registers })) });
+	const engine = Engine.create({ ...config, units: architectures.map((architecture) => ({ architecture, registers: KINDS[architecture].registers, ...(architecture === "papr" ? {} : { deviceTlb: DEVICE_TLB }) })) });
 	const units = descriptions.map(({ name, kind, ...capabilities }, i) => KINDS[architectures[i]].make({ engine, unit: engine.units[i], capabilities: { ...capabilities, format: kind }, name }));
 	return { engine, units };
 }

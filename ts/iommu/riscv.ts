@@ -1,15 +1,21 @@
 import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
-import type { PageTable } from "../engine/index.ts";
+import { ARCHITECTURES, type PageTable } from "../engine/index.ts";
 import { EngineIommu, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
+
+/** capabilities.ATS (6.3) */
+const ATS = 1n << 25n;
+
+export const riscvRegisters = { CAPABILITIES: ARCHITECTURES.riscv.defaults.CAPABILITIES | ATS };
 
 /** ddtp.iommu_mode 3LVL (RISC-V IOMMU 5.5) */
 const THREE_LEVELS = 4n;
 
 // ---- device context (3.1.3), tc
 const VALID = 1n;
+const EN_ATS = 2n;
 const PDTV = 1n << 5n;
 const GADE = 1n << 7n;
 const SADE = 1n << 8n;
@@ -39,6 +45,10 @@ export class RiscvIommu extends EngineIommu {
 		const root = this.engine.takeFrames(0);
 		this.directory = { root, tables: new Map() };
 		this.unit.writeRegister("DDTP", (root >> 2n) | THREE_LEVELS);
+	}
+
+	protected override get hasAts(): boolean {
+		return (this.unit.readRegister("CAPABILITIES") & ATS) !== 0n;
 	}
 
 	protected takeTag({ domain }: TableAttributes): number {
@@ -144,7 +154,7 @@ export class RiscvIommu extends EngineIommu {
 	/** tc, iohgatp, ta, fsc and the MSI words of a device context. */
 	private wordsOf(state: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
 		const { untagged, pasids, pasidTable } = state;
-		const update = this.capabilities.dirty ? GADE | SADE : 0n;
+		const update = (this.capabilities.dirty ? GADE | SADE : 0n) | (this.usesAts(state) ? EN_ATS : 0n);
 		const rest = [0n, 0n, 0n, 0n];
 		const second = (table: EngineTable) => {
 			const pages = table.part("second");

@@ -1,9 +1,15 @@
 import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
-import type { PageTable } from "../engine/index.ts";
+import { ARCHITECTURES, type PageTable } from "../engine/index.ts";
 import { EngineIommu, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
+
+/** SMMU_IDR0.ATS, SMMU_CR0.ATSCHK (6.3.1, 6.3.9): translated transactions are checked */
+const ATS = 1n << 10n;
+const ATSCHK = 1n << 4n;
+
+export const smmuv3Registers = { IDR0: ARCHITECTURES.smmuv3.defaults.IDR0 | ATS, CR0: ARCHITECTURES.smmuv3.defaults.CR0 | ATSCHK };
 
 /** STRTAB_BASE_CFG: two levels, SPLIT 8, 16 bits of StreamID (IHI 0070 6.3.25) */
 const STREAMS = (1n << 16n) | (8n << 6n) | 16n;
@@ -24,6 +30,8 @@ const DSS_BYPASS = 1n;
 const DSS_CD0 = 2n;
 /** SHCFG: as the request says */
 const SHARED = 1n << 44n;
+/** EATS: full ATS */
+const EATS = 1n << 28n;
 /** CDs of one leaf */
 const LEAF = 1024;
 
@@ -40,6 +48,10 @@ export class Smmuv3Iommu extends EngineIommu {
 		this.root = this.engine.takeFrames(0);
 		this.unit.writeRegister("STRTAB_BASE", this.root);
 		this.unit.writeRegister("STRTAB_BASE_CFG", STREAMS);
+	}
+
+	protected override get hasAts(): boolean {
+		return (this.unit.readRegister("IDR0") & ATS) !== 0n;
 	}
 
 	protected takeTag({ domain }: TableAttributes): number {
@@ -161,6 +173,7 @@ export class Smmuv3Iommu extends EngineIommu {
 		let at: bigint;
 		try {
 			words = this.wordsOf(next, base, frames);
+			if (this.usesAts(next)) words[1] |= EATS;
 			at = this.entryOf(rid);
 		} catch (error) {
 			frames.dispose();

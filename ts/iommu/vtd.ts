@@ -10,6 +10,11 @@ const HOST_DOMAIN = 65535;
 /** RTADDR_REG.TTM 01b: scalable mode (11.4.5) */
 const SCALABLE = 1n << 10n;
 
+/** ECAP_REG.DT (11.4.3); address field of tables; DTE (9.4) */
+const DT = 4n;
+const TABLE = ~0xfffn & ((1n << 64n) - 1n);
+const DTE = 4n;
+
 /** Root-table address register of a unit in scalable mode. */
 export const vtdRegisters = { RTADDR: SCALABLE };
 
@@ -72,6 +77,22 @@ export class VtdIommu extends EngineIommu {
 		// what did not change is left alone
 		if (old.untagged !== next.untagged) this.set(rid, null, next.untagged);
 		for (const [pasid, target] of next.pasids) this.set(rid, pasid, target);
+		if (this.usesAts(old) || this.usesAts(next)) this.allowAts(rid, this.usesAts(next));
+	}
+
+	/** ATS in scalable mode, with ECAP_REG.DT. */
+	protected override get hasAts(): boolean {
+		return this.scalable && (this.unit.readRegister("ECAP") & DT) !== 0n;
+	}
+
+	/** DTE of the context entry (9.2, 9.4), which the requester's routes have made. */
+	private allowAts(rid: number, on: boolean): void {
+		const { memory } = this.engine;
+		const root = memory.read64((this.unit.readRegister("RTADDR") & TABLE) + BigInt((rid >> 8) * 16 + (rid & 0x80 ? 8 : 0)));
+		if ((root & 1n) === 0n) return;
+		const at = (root & TABLE) + BigInt((rid & 0x7f) * 32);
+		const word = memory.read64(at);
+		if ((word & 1n) !== 0n) memory.write64(at, on ? word | DTE : word & ~DTE);
 	}
 
 	protected dropUser(user: UserTable): void {

@@ -36,6 +36,7 @@ const BARE_LG2: u32 = 48;
 const ALL: u32 = 63;
 
 /** One stage by itself, of either entry size. */
+@inline
 export function walkStage(
   m: Engine, unit: usize, found: usize, g: Geometry, stage: u32, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
 ): u32 {

@@ -11,11 +11,13 @@ import { firstStage, Route, secondStage, spareStage } from "./route";
 import { WALKER_VMSA_FIRST, WALKER_VMSA_SECOND } from "./walkers";
 
 /** Stage 2 alone, of an address, a CD or a level 1 CD. */
+@inline
 export function walkVmsaSecond(m: Engine, unit: usize, found: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
   return walkAlone<VmsaSecond>(m, unit, found, g, STAGE_SECOND, tag, address, access, writing, walk, mode);
 }
 
 /** Stage 1 alone. */
+@inline
 export function walkVmsaFirst(m: Engine, unit: usize, found: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32): u32 {
   return walkAlone<VmsaFirst>(m, unit, found, g, STAGE_FIRST, tag, address, access, writing, walk, mode);
 }

@@ -4,6 +4,7 @@ import * as architectures from "./architectures";
 import { translateBatch } from "./batch";
 import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
+import * as commands from "./queue/commands";
 import { takeFault } from "./fault";
 import * as formats from "./formats";
 import * as frames from "./memory/frames";
@@ -197,6 +198,20 @@ export function invalidate(
   unit: usize, caches: u32, scope: u32, domain: u32, pasid: u32, rid: u32, low: u32, high: u32, lastLow: u32, lastHigh: u32,
 ): void {
   invalidateCaches(unit, caches, scope, domain, pasid, rid, wide(low, high), wide(lastLow, lastHigh));
+}
+
+/** Do one command of the unit's queue, 16 or 32 bytes as four quadwords; COMMAND_*. */
+export function command(
+  context: usize, unit: usize, a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32,
+): u32 {
+  const m = engine(context);
+  return commands.command(m, unit, wide(a, b), wide(c, d), wide(e, f), wide(g, h), m.result);
+}
+
+/** Take at most `bound` commands from the queue in memory; QUEUE_*. */
+export function processQueue(context: usize, unit: usize, bound: u32): u32 {
+  const m = engine(context);
+  return commands.processQueue(m, unit, bound, m.result);
 }
 
 /** Write the device-table words of a route; EDIT_*. `first` and `second` are page tables' records, or 0. */

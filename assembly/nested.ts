@@ -1,10 +1,11 @@
 // Two stages: stage 2 for every stage-1 table, then for the output. Composed from the one walk.
+import { Entry, findAddress, insert, keyOf, peek } from "./cache/assoc";
 import { Route, secondStage } from "./device/route";
 import { Geometry, PtFormat } from "./format/contract";
-import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
+import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE, CACHE_SECOND, OUTCOME_TRANSLATED, STAGE_FIRST, STAGE_SECOND } from "./layout";
 import { Engine } from "./memory/physical";
-import { Walk, walkOf } from "./unit";
-import { TableAccess, walkTable } from "./walk";
+import { cacheAt, cachePointer, Walk, walkOf } from "./unit";
+import { TableAccess, WALK_PEEK, walkTable } from "./walk";
 
 /** Stage-2 walk failed on behalf of stage 1: its report becomes the walk's own. */
 @inline
@@ -19,6 +20,48 @@ export function adopt(walk: Walk, second: Walk, implicit: u32): u32 {
   return second.outcome;
 }
 
+/** The page of a guest physical address as the second-stage cache holds it, into `second`. */
+function recall(pointer: usize, tag: u64, address: u64, second: Walk): bool {
+  const found = findAddress(cacheAt(pointer), address, tag);
+  if (found == 0) return false;
+  const entry = changetype<Entry>(found);
+  const lg2: u32 = 12 + <u32>(entry.key & 63);
+  second.outcome = OUTCOME_TRANSLATED;
+  second.lg2 = lg2;
+  second.pa = entry.value | (address & ((<u64>1 << lg2) - 1));
+  second.permissions = entry.meta & 0xff;
+  second.attributes = entry.meta >> 8;
+  return true;
+}
+
+function keep(pointer: usize, tag: u64, address: u64, second: Walk): void {
+  const c = cacheAt(pointer);
+  const key = keyOf(address, second.lg2);
+  let entry = peek(c, key, tag);
+  if (entry == 0) entry = insert(c, key, tag);
+  changetype<Entry>(entry).value = second.pa & ~((<u64>1 << second.lg2) - 1);
+  changetype<Entry>(entry).meta = second.permissions | (second.attributes << 8);
+}
+
+/** Stage 2 of one guest physical address, on behalf of a nested walk: from its cache, or walked and kept there. */
+@inline
+export function walkSecond<S extends PtFormat>(
+  m: Engine, unit: usize, route: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, second: Walk, mode: u32,
+): u32 {
+  const pointer = mode & WALK_PEEK ? 0 : cachePointer(unit, CACHE_SECOND);
+  if (pointer != 0) {
+    // without the right, the tables decide; a right to write waits for D
+    if (recall(pointer, tag, address, second) && changetype<S>(0).refusal(g, second.permissions, access) == OUTCOME_TRANSLATED) {
+      cacheAt(pointer).hits += 1;
+      return OUTCOME_TRANSLATED;
+    }
+    cacheAt(pointer).misses += 1;
+  }
+  const outcome = walkTable<S, TableAccess>(m, unit, route, g, STAGE_SECOND, tag, address, access, writing, second, mode);
+  if (pointer != 0 && outcome == OUTCOME_TRANSLATED) keep(pointer, tag, address, second);
+  return outcome;
+}
+
 /** Stage-1 tables are reached through stage 2 of format F. */
 @unmanaged
 export class ThroughSecond<F extends PtFormat> extends TableAccess {
@@ -28,7 +71,7 @@ export class ThroughSecond<F extends PtFormat> extends TableAccess {
     const second = walkOf(unit, 1);
     second.references = 0;
     const access: u32 = ACCESS_IMPLICIT | (updating ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ);
-    const outcome = walkTable<F, TableAccess>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, address, access, updating, second, mode);
+    const outcome = walkSecond<F>(m, unit, route, secondStage(r), r.secondTag, address, access, updating, second, mode);
     walk.references += second.references;
     if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, updating ? 2 : 1);
     walk.entryAddress = second.pa;
@@ -53,7 +96,7 @@ export function throughSecond<S extends PtFormat>(
   const r = changetype<Route>(route);
   const second = walkOf(unit, 1);
   second.references = 0;
-  const outcome = walkTable<S, TableAccess>(m, unit, route, secondStage(r), STAGE_SECOND, r.secondTag, walk.pa, access, writing, second, mode);
+  const outcome = walkSecond<S>(m, unit, route, secondStage(r), r.secondTag, walk.pa, access, writing, second, mode);
   walk.references += second.references;
   if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, 0);
   walk.pa = second.pa;

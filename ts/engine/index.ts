@@ -9,4 +9,4 @@ export type { TableFormatName } from "./page-table-formats.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
 export { EventRun, type RunColumns, type RunDeviceCounters } from "./run.ts";
-export { type AccessKind, type CacheCounters, type ForeignTable, type Invalidation, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";
+export { type AccessKind, type CacheCounters, type CommandAnswer, type ForeignTable, type Invalidation, type QueueAnswer, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";

@@ -32,6 +32,8 @@ export interface EngineExports extends Record<string, unknown> {
 	batch(context: number, unit: number, columns: number, capacity: number, count: number): number;
 	run(...words: number[]): number;
 	invalidate(...words: number[]): void;
+	command(...words: number[]): number;
+	processQueue(context: number, unit: number, bound: number): number;
 	setRoute(context: number, unit: number, rid: number, pasid: number, type: number, domain: number, first: number, second: number): number;
 	nextFault(unit: number): number;
 }

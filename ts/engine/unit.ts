@@ -12,8 +12,16 @@ import {
 	CACHE_IOTLB,
 	CACHE_MISSES,
 	CACHE_PASID,
+	CACHE_SECOND,
 	CACHE_WALK_FIRST,
 	CACHE_WALK_SECOND,
+	COMMAND_ADDRESS,
+	COMMAND_BYTES,
+	COMMAND_CODE,
+	COMMAND_COUNT,
+	COMMAND_DATA,
+	COMMAND_DONE,
+	COMMAND_INTERRUPT,
 	EDIT_NO_FRAME,
 	EDIT_OK,
 	FAULT_SLOT_BYTES,
@@ -27,12 +35,19 @@ import {
 	INV_CACHE_CONTEXT,
 	INV_CACHE_IOTLB,
 	INV_CACHE_PASID,
+	INV_ANY_SPACE,
 	INV_DEVICE,
+	INV_DEVICES,
 	INV_DOMAIN,
+	INV_FIRST,
 	INV_GLOBAL,
+	INV_HOST,
+	INV_LEAF_ONLY,
 	INV_PAGE,
 	INV_PASID,
 	INV_PASID_PAGE,
+	INV_PROCESS,
+	INV_SECOND,
 	NO_PASID,
 	RESULT_ATTRIBUTES,
 	RESULT_ENTRY,
@@ -139,20 +154,64 @@ export interface UnitCounters {
 	/** by level of the table that the entry points to, 0 = the smallest leaves' */
 	walkFirst: CacheCounters[];
 	walkSecond: CacheCounters[];
+	/** second-stage pages under guest physical addresses, of nested walks */
+	second: CacheCounters;
 	/** memory references by level */
 	references: { first: number[]; second: number[]; tables: number[] };
 }
 
-/** One cache invalidation, decoded. Addresses are of the input side. */
+/** What narrows an invalidation of translations. */
+export interface InvalidationOptions {
+	/** only what a first stage made (nested answers too), or only what a second stage made alone; default both */
+	stage?: "first" | "second";
+	/** only pages: pointers to tables stay */
+	leafOnly?: boolean;
+}
+
+/**
+ * One cache invalidation, decoded. Addresses are of the input side; 4 KiB << mask bytes at an address aligned to them.
+ * PASID stands for the ASID and PSCID too, where `caches` are translations.
+ */
 export type Invalidation =
-	| { scope: "global"; caches?: CacheName[] }
-	| { scope: "domain"; domain: number; caches?: CacheName[] }
-	/** of one PASID, where answers are kept by PASID: first stages and nested ones */
-	| { scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] }
-	/** 4 KiB << mask bytes at an address aligned to them, of the second stage or of a PASID's */
-	| { scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number }
+	| ({ scope: "global"; caches?: CacheName[] } & InvalidationOptions)
+	| ({ scope: "domain"; domain: number; caches?: CacheName[] } & InvalidationOptions)
+	/** what has no second stage, of any domain or of one PASID; RISC-V files such answers under no GSCID */
+	| ({ scope: "host"; pasid?: number; address?: bigint; mask?: number } & Pick<InvalidationOptions, "leafOnly">)
+	/** of one PASID, where answers are kept by PASID: first stages and nested ones; its global pages stay */
+	| ({ scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] } & InvalidationOptions)
+	/** pages of the second stage, of a PASID's (global ones too), or of every PASID's */
+	| ({ scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number | "any" } & InvalidationOptions)
 	/** the requester's cached device entry and PASIDs */
-	| { scope: "device"; rid: number };
+	| { scope: "device"; rid: number }
+	/** those of RIDs `rid` to `last` */
+	| { scope: "devices"; rid: number; last: number }
+	/** the cached entry of one PASID of a requester */
+	| { scope: "process"; rid: number; pasid: number };
+
+/** What became of one command. */
+export type CommandAnswer =
+	| {
+			status: "done";
+			/** a wait or fence asks for this write, little-endian; it is the caller's to make */
+			write: { address: bigint; bytes: 4 | 8; value: bigint } | null;
+			/** a wait or fence asks for an interrupt */
+			interrupt: boolean;
+	  }
+	/** `error` as the architecture numbers it: IQERCD.IQEI, CMDQ_CONS.ERR, the event code (AMD), the bit of cqcsr */
+	| { status: "illegal"; error: number };
+
+/** How `processQueue` ended. */
+export interface QueueAnswer {
+	/** `off`: not switched on, or held by an earlier error; `bound`: more is waiting */
+	status: (typeof QUEUE_ENDS)[number];
+	/** commands done */
+	commands: number;
+	/** of status `error`, as in CommandAnswer */
+	error: number;
+	/** one of them asked for an interrupt */
+	interrupt: boolean;
+}
+const QUEUE_ENDS = ["empty", "error", "bound", "off"] as const;
 export type CacheName = "iotlb" | "context" | "pasid";
 
 const CACHE_MASK: Record<CacheName, number> = { iotlb: INV_CACHE_IOTLB, context: INV_CACHE_CONTEXT, pasid: INV_CACHE_PASID };
@@ -335,17 +394,72 @@ export class Unit {
 
 	/** Drop cached answers. `caches` defaults to all that the scope names. */
 	invalidate(request: Invalidation): void {
-		const mask = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
-		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
-		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
-		else if (request.scope === "pasid") this.exports.invalidate(this.record, mask(request.caches), INV_PASID, request.domain, request.pasid, 0, 0, 0, 0, 0);
-		else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
-		else {
-			const size = 4096n << BigInt(request.mask ?? 0);
-			const first = request.address & ~(size - 1n);
-			const last = first + size - 1n;
-			this.exports.invalidate(this.record, INV_CACHE_IOTLB, request.pasid === undefined ? INV_PAGE : INV_PASID_PAGE, request.domain, request.pasid ?? 0, 0, low(first), high(first), low(last), high(last));
+		const all = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
+		const narrowed = ({ stage, leafOnly }: InvalidationOptions) => (stage === "first" ? INV_FIRST : stage === "second" ? INV_SECOND : 0) | (leafOnly ? INV_LEAF_ONLY : 0);
+		const drop = (caches: number, scope: number, { domain = 0, pasid = 0, rid = 0, first = 0n, last = 0n }) =>
+			this.exports.invalidate(this.record, caches, scope, domain, pasid, rid, low(first), high(first), low(last), high(last));
+		const range = (address: bigint, mask = 0) => {
+			const size = 4096n << BigInt(mask);
+			return { first: address & ~(size - 1n), last: address | (size - 1n) };
+		};
+		switch (request.scope) {
+			case "global":
+				return drop(all(request.caches) | narrowed(request), INV_GLOBAL, {});
+			case "domain":
+				return drop(all(request.caches) | narrowed(request), INV_DOMAIN, { domain: request.domain });
+			case "pasid":
+				return drop(all(request.caches) | narrowed(request), INV_PASID, { domain: request.domain, pasid: request.pasid });
+			case "page": {
+				const { domain, address, mask, pasid } = request;
+				const caches = INV_CACHE_IOTLB | narrowed(request);
+				if (pasid === undefined) return drop(caches, INV_PAGE, { domain, ...range(address, mask) });
+				return drop(caches | (pasid === "any" ? INV_ANY_SPACE : 0), INV_PASID_PAGE, { domain, pasid: pasid === "any" ? 0 : pasid, ...range(address, mask) });
+			}
+			case "host": {
+				const { pasid, address, mask } = request;
+				const caches = INV_CACHE_IOTLB | INV_FIRST | INV_HOST | narrowed(request) | (pasid === undefined ? INV_ANY_SPACE : 0);
+				if (address === undefined) return drop(caches, pasid === undefined ? INV_GLOBAL : INV_PASID, { pasid });
+				return drop(caches, INV_PASID_PAGE, { pasid: pasid ?? 0, ...range(address, mask) });
+			}
+			case "device":
+				return drop(INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, { rid: request.rid });
+			case "devices":
+				return drop(INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICES, { first: BigInt(request.rid), last: BigInt(request.last) });
+			case "process":
+				return drop(INV_CACHE_PASID, INV_PROCESS, { rid: request.rid, pasid: request.pasid });
 		}
+	}
+
+	/**
+	 * Do one raw command of the architecture's queue (VT-d descriptors of 16 or 32 bytes, the others 16), for a host that
+	 * emulates the queue itself. @throws EngineError BadConfig for another length
+	 */
+	command(bytes: Uint8Array): CommandAnswer {
+		if (bytes.length !== 16 && !(bytes.length === 32 && this.architecture === "vtd")) {
+			throw new EngineError("BadConfig", `a command of ${this.architecture} has ${this.architecture === "vtd" ? "16 or 32" : "16"} bytes, not ${bytes.length}`, { operation: "Unit.command", object: `unit ${this.index}` });
+		}
+		const given = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+		const words = Array.from({ length: 8 }, (_, i) => (4 * i < bytes.length ? given.getUint32(4 * i, true) : 0));
+		const status = this.exports.command(this.context, this.record, ...words);
+		const view = this.views.data();
+		if (status !== COMMAND_DONE) return { status: "illegal", error: view.getUint32(this.result + COMMAND_CODE, true) };
+		const size = view.getUint32(this.result + COMMAND_BYTES, true);
+		const write = size === 0 ? null : { address: view.getBigUint64(this.result + COMMAND_ADDRESS, true), bytes: size as 4 | 8, value: view.getBigUint64(this.result + COMMAND_DATA, true) };
+		return { status: "done", write, interrupt: view.getUint32(this.result + COMMAND_INTERRUPT, true) !== 0 };
+	}
+
+	/**
+	 * Take commands from the queue in memory, by the unit's own head, tail and base registers, and make the writes that
+	 * they ask for; at most `most` of them. @throws EngineError OutOfRange
+	 */
+	processQueue(most = 65_536): QueueAnswer {
+		if (!Number.isInteger(most) || most < 0 || most > 0xffff_ffff) {
+			throw new EngineError("OutOfRange", `${most} is no number of commands`, { operation: "Unit.processQueue", object: `unit ${this.index}` });
+		}
+		const status = this.exports.processQueue(this.context, this.record, most);
+		const view = this.views.data();
+		const at = (offset: number) => view.getUint32(this.result + offset, true);
+		return { status: QUEUE_ENDS[status], commands: at(COMMAND_COUNT), error: at(COMMAND_CODE), interrupt: at(COMMAND_INTERRUPT) !== 0 };
 	}
 
 	/** Take the oldest fault record off the ring: the architecture's own bytes, zero padded; null when there is none. */
@@ -377,6 +491,7 @@ export class Unit {
 			pasid: this.cacheCounters(CACHE_PASID),
 			walkFirst: walks(CACHE_WALK_FIRST),
 			walkSecond: walks(CACHE_WALK_SECOND),
+			second: this.cacheCounters(CACHE_SECOND),
 			references: { first: levels(0), second: levels(1), tables: levels(2) },
 		};
 	}

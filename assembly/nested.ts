@@ -20,27 +20,35 @@ export function adopt(walk: Walk, second: Walk, implicit: u32): u32 {
   return second.outcome;
 }
 
+// meta of its entries: 7:0 permissions, 25:8 attributes, 31:26 lg2 bytes of the page
+const LG2_SHIFT: u32 = 26;
+
 /** The page of a guest physical address as the second-stage cache holds it, into `second`. */
 function recall(pointer: usize, tag: u64, address: u64, second: Walk): bool {
   const found = findAddress(cacheAt(pointer), address, tag);
   if (found == 0) return false;
   const entry = changetype<Entry>(found);
-  const lg2: u32 = 12 + <u32>(entry.key & 63);
   second.outcome = OUTCOME_TRANSLATED;
-  second.lg2 = lg2;
-  second.pa = entry.value | (address & ((<u64>1 << lg2) - 1));
+  second.address = address;
+  second.implicit = 0;
+  second.entry = 0;
+  second.entryAddress = 0;
+  second.lg2 = entry.meta >> LG2_SHIFT;
+  second.pa = entry.value | (address & ((<u64>1 << (12 + (entry.key & 63))) - 1));
   second.permissions = entry.meta & 0xff;
-  second.attributes = entry.meta >> 8;
+  second.attributes = entry.meta << (32 - LG2_SHIFT) >> (40 - LG2_SHIFT);
   return true;
 }
 
-function keep(pointer: usize, tag: u64, address: u64, second: Walk): void {
+/** Keep what one table entry of `span` says: the others of its item may have A or D to set, or contradict it. */
+function keep(pointer: usize, tag: u64, address: u64, second: Walk, span: u32): void {
   const c = cacheAt(pointer);
-  const key = keyOf(address, second.lg2);
+  const lg2 = min(second.lg2, span);
+  const key = keyOf(address, lg2);
   let entry = peek(c, key, tag);
   if (entry == 0) entry = insert(c, key, tag);
-  changetype<Entry>(entry).value = second.pa & ~((<u64>1 << second.lg2) - 1);
-  changetype<Entry>(entry).meta = second.permissions | (second.attributes << 8);
+  changetype<Entry>(entry).value = second.pa & ~((<u64>1 << lg2) - 1);
+  changetype<Entry>(entry).meta = second.permissions | (second.attributes << 8) | (second.lg2 << LG2_SHIFT);
 }
 
 /** Stage 2 of one guest physical address, on behalf of a nested walk: from its cache, or walked and kept there. */
@@ -58,7 +66,7 @@ export function walkSecond<S extends PtFormat>(
     cacheAt(pointer).misses += 1;
   }
   const outcome = walkTable<S, TableAccess>(m, unit, route, g, STAGE_SECOND, tag, address, access, writing, second, mode);
-  if (pointer != 0 && outcome == OUTCOME_TRANSLATED) keep(pointer, tag, address, second);
+  if (pointer != 0 && outcome == OUTCOME_TRANSLATED) keep(pointer, tag, address, second, changetype<S>(0).spanLg2(g, second.level));
   return outcome;
 }
 

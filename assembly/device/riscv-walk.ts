@@ -90,7 +90,10 @@ function finish(m: Engine, unit: usize, route: Route, access: u32, writing: bool
   if (isInterruptFile(route, guest)) return walkMsi(m, unit, route, access, walk, (mode & WALK_PEEK) != 0);
   const second = walkOf(unit, 1);
   second.references = 0;
-  const outcome = walkGuest(m, unit, changetype<usize>(route), secondStage(route), route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode);
+  // alone, the second stage has the IOTLB
+  const outcome = route.walker == WALKER_RISCV_SECOND
+    ? walkStage(m, unit, changetype<usize>(route), secondStage(route), STAGE_SECOND, route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode)
+    : walkGuest(m, unit, changetype<usize>(route), secondStage(route), route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode);
   walk.references += second.references;
   if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, 0);
   walk.outcome = OUTCOME_TRANSLATED;

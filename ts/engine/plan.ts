@@ -68,7 +68,7 @@ export interface UnitConfig {
 	contextCache?: CacheConfig | false;
 	/** default 16 sets of 4 */
 	pasidCache?: CacheConfig | false;
-	/** second-stage pages under guest physical addresses, for nested walks; default 32 sets of 4 */
+	/** second-stage pages under guest physical addresses, for nested walks; default 32 sets of 4, none without an IOTLB */
 	secondCache?: CacheConfig | false;
 	/** slots of the fault ring; default 64 */
 	faultRecords?: number;
@@ -216,7 +216,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		for (const base of [CACHE_WALK_FIRST, CACHE_WALK_SECOND]) {
 			for (let level = 0; level < 6; level++) add(base + level, "walkCache", unit.walkCache, { sets: 8, ways: 4 });
 		}
-		add(CACHE_SECOND, "secondCache", unit.secondCache, { sets: 32, ways: 4 });
+		add(CACHE_SECOND, "secondCache", unit.secondCache ?? (unit.iotlb === false ? false : undefined), { sets: 32, ways: 4 });
 		const context = add(CACHE_CONTEXT, "contextCache", unit.contextCache, { sets: 16, ways: 4 });
 		const pasid = add(CACHE_PASID, "pasidCache", unit.pasidCache, { sets: 16, ways: 4 });
 		return {

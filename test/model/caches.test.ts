@@ -25,6 +25,7 @@ test.each(Object.keys(MACHINES))(`%s: ${STEPS} steps of translate, edit and inva
 	let stale = 0;
 	let faults = 0;
 	let requests = 0;
+	let unchecked = 0;
 	for (const [i, [label, caches]] of CACHES.entries()) {
 		// the whole set has most of the steps
 		const steps = Math.ceil(STEPS * (i === 0 ? 0.4 : 0.1));
@@ -36,9 +37,11 @@ test.each(Object.keys(MACHINES))(`%s: ${STEPS} steps of translate, edit and inva
 		stale += counts.stale;
 		faults += counts.faults;
 		requests += counts.requests;
+		unchecked += counts.unchecked;
 	}
 	// old answers were seen, and were not all there was
 	expect(stale).toBeGreaterThan(requests / 500);
 	expect(faults).toBeLessThan(requests * 0.7);
+	expect(unchecked).toBeLessThan(requests / 100);
 	expect(requests).toBeGreaterThan(STEPS / 2);
 });

@@ -100,7 +100,7 @@ describe("command queues", () => {
 			const fctl = random.chance(0.5) ? 2n : 0n;
 			const ddtp = BigInt(random.below(5));
 			const unit = n % 500 === 0 ? remake({ CAPABILITIES: caps, FCTL: fctl, DDTP: ddtp }) : held;
-			const registers = { capabilities: unit.readRegister("CAPABILITIES"), fctl: unit.readRegister("FCTL"), ddtp: unit.readRegister("DDTP") };
+			const registers = { capabilities: unit.readRegister("CAPABILITIES"), fctl: unit.readRegister("FCTL"), ddtp: unit.readRegister("DDTP"), gxlWritable: false, beWritable: false };
 			let [low, high] = [BigInt(random.below(6)) | (BigInt(random.below(3)) << 7n), 0n];
 			for (let i = random.below(5); i > 0; i--) if (random.chance(0.7)) low ^= 1n << BigInt(random.below(64)); else high ^= 1n << BigInt(random.below(64));
 			const want = decodeRiscv(registers, low, high);

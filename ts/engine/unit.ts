@@ -32,22 +32,6 @@ import {
 	GEOMETRY_OUTPUT_BITS,
 	GEOMETRY_ROOT,
 	GEOMETRY_TOP,
-	INV_CACHE_CONTEXT,
-	INV_CACHE_IOTLB,
-	INV_CACHE_PASID,
-	INV_ANY_SPACE,
-	INV_DEVICE,
-	INV_DEVICES,
-	INV_DOMAIN,
-	INV_FIRST,
-	INV_GLOBAL,
-	INV_HOST,
-	INV_LEAF_ONLY,
-	INV_PAGE,
-	INV_PASID,
-	INV_PASID_PAGE,
-	INV_PROCESS,
-	INV_SECOND,
 	NO_PASID,
 	RESULT_ATTRIBUTES,
 	RESULT_ENTRY,
@@ -82,6 +66,7 @@ import {
 import { ARCHITECTURES, type ArchitectureName } from "./architecture.ts";
 import { EngineError } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
+import { decodeInvalidation, type Invalidation } from "./invalidation.ts";
 import { PageTable } from "./page-table.ts";
 import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
@@ -160,34 +145,6 @@ export interface UnitCounters {
 	references: { first: number[]; second: number[]; tables: number[] };
 }
 
-/** What narrows an invalidation of translations. */
-export interface InvalidationOptions {
-	/** only what a first stage made (nested answers too), or only what a second stage made alone; default both */
-	stage?: "first" | "second";
-	/** only pages: pointers to tables stay */
-	leafOnly?: boolean;
-}
-
-/**
- * One cache invalidation, decoded. Addresses are of the input side; 4 KiB << mask bytes at an address aligned to them.
- * PASID stands for the ASID and PSCID too, where `caches` are translations.
- */
-export type Invalidation =
-	| ({ scope: "global"; caches?: CacheName[] } & InvalidationOptions)
-	| ({ scope: "domain"; domain: number; caches?: CacheName[] } & InvalidationOptions)
-	/** what has no second stage, of any domain or of one PASID; RISC-V files such answers under no GSCID */
-	| ({ scope: "host"; pasid?: number; address?: bigint; mask?: number } & Pick<InvalidationOptions, "leafOnly">)
-	/** of one PASID, where answers are kept by PASID: first stages and nested ones; its global pages stay */
-	| ({ scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] } & InvalidationOptions)
-	/** pages of the second stage, of a PASID's (global ones too), or of every PASID's */
-	| ({ scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number | "any" } & InvalidationOptions)
-	/** the requester's cached device entry and PASIDs */
-	| { scope: "device"; rid: number }
-	/** those of RIDs `rid` to `last` */
-	| { scope: "devices"; rid: number; last: number }
-	/** the cached entry of one PASID of a requester */
-	| { scope: "process"; rid: number; pasid: number };
-
 /** What became of one command. */
 export type CommandAnswer =
 	| {
@@ -212,9 +169,6 @@ export interface QueueAnswer {
 	interrupt: boolean;
 }
 const QUEUE_ENDS = ["empty", "error", "bound", "off"] as const;
-export type CacheName = "iotlb" | "context" | "pasid";
-
-const CACHE_MASK: Record<CacheName, number> = { iotlb: INV_CACHE_IOTLB, context: INV_CACHE_CONTEXT, pasid: INV_CACHE_PASID };
 const ACCESS_BITS: Record<AccessKind, number> = { read: ACCESS_READ, write: ACCESS_WRITE, execute: ACCESS_EXECUTE, any: ACCESS_ANY };
 const NO_COUNTERS: CacheCounters = { hits: 0, misses: 0, fills: 0, evictions: 0, invalidations: 0 };
 const low = (value: bigint) => Number(value & 0xffffffffn);
@@ -394,40 +348,8 @@ export class Unit {
 
 	/** Drop cached answers. `caches` defaults to all that the scope names. */
 	invalidate(request: Invalidation): void {
-		const all = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
-		const narrowed = ({ stage, leafOnly }: InvalidationOptions) => (stage === "first" ? INV_FIRST : stage === "second" ? INV_SECOND : 0) | (leafOnly ? INV_LEAF_ONLY : 0);
-		const drop = (caches: number, scope: number, { domain = 0, pasid = 0, rid = 0, first = 0n, last = 0n }) =>
-			this.exports.invalidate(this.record, caches, scope, domain, pasid, rid, low(first), high(first), low(last), high(last));
-		const range = (address: bigint, mask = 0) => {
-			const size = 4096n << BigInt(mask);
-			return { first: address & ~(size - 1n), last: address | (size - 1n) };
-		};
-		switch (request.scope) {
-			case "global":
-				return drop(all(request.caches) | narrowed(request), INV_GLOBAL, {});
-			case "domain":
-				return drop(all(request.caches) | narrowed(request), INV_DOMAIN, { domain: request.domain });
-			case "pasid":
-				return drop(all(request.caches) | narrowed(request), INV_PASID, { domain: request.domain, pasid: request.pasid });
-			case "page": {
-				const { domain, address, mask, pasid } = request;
-				const caches = INV_CACHE_IOTLB | narrowed(request);
-				if (pasid === undefined) return drop(caches, INV_PAGE, { domain, ...range(address, mask) });
-				return drop(caches | (pasid === "any" ? INV_ANY_SPACE : 0), INV_PASID_PAGE, { domain, pasid: pasid === "any" ? 0 : pasid, ...range(address, mask) });
-			}
-			case "host": {
-				const { pasid, address, mask } = request;
-				const caches = INV_CACHE_IOTLB | INV_FIRST | INV_HOST | narrowed(request) | (pasid === undefined ? INV_ANY_SPACE : 0);
-				if (address === undefined) return drop(caches, pasid === undefined ? INV_GLOBAL : INV_PASID, { pasid });
-				return drop(caches, INV_PASID_PAGE, { pasid: pasid ?? 0, ...range(address, mask) });
-			}
-			case "device":
-				return drop(INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, { rid: request.rid });
-			case "devices":
-				return drop(INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICES, { first: BigInt(request.rid), last: BigInt(request.last) });
-			case "process":
-				return drop(INV_CACHE_PASID, INV_PROCESS, { rid: request.rid, pasid: request.pasid });
-		}
+		const { caches, scope, domain, pasid, rid, first, last } = decodeInvalidation(request);
+		this.exports.invalidate(this.record, caches, scope, domain, pasid, rid, low(first), high(first), low(last), high(last));
 	}
 
 	/**

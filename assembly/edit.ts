@@ -125,6 +125,7 @@ function extend<F extends PtFormat>(m: Engine, table: usize, address: u64, level
 function prune<F extends PtFormat>(m: Engine, table: usize, address: u64, level: u32): bool {
   const f = changetype<F>(0);
   const g = geometryOf(table);
+  if (books(table).keep != 0) return false;
   let gone = false;
   while (level < g.top) {
     const page = load<u64>(pathSlot(m, level));
@@ -449,6 +450,12 @@ export function map<F extends PtFormat>(
     removeItems<F>(m, table, first, last);
   } else if (framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
 
+  if (b.keep != 0 && g.top != 0 && size >> f.spanLg2(g, 1) != 0) {
+    // tables that were kept though empty make way for large items
+    b.keep = 0;
+    removeItems<F>(m, table, first, last);
+    b.keep = 1;
+  }
   const sizes = f.buildable(g) & g.leaves & b.leaves;
   const entryLg2 = f.entryLg2(g);
   let address = first;

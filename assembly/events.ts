@@ -4,6 +4,7 @@ import { translate } from "./architectures";
 import { mapPages, unmapPages } from "./formats";
 import { invalidate } from "./invalidate";
 import {
+  ACCESS_ANY,
   ACCESS_WRITE,
   ANSWER_EDITED,
   ANSWER_EMPTY,
@@ -16,12 +17,16 @@ import {
   ANSWER_UNEXPLAINED,
   ANSWER_VERDICT,
   ANSWER_WRONG,
+  COST_HIT,
+  COST_OTHER,
+  COST_REFERENCES,
   EDIT_OK,
   EVENT_DMA,
   EVENT_FAULT,
   EVENT_INVALIDATE,
   EVENT_MAP,
   HIT_IOTLB,
+  HIT_NONE,
   INV_CACHE_CONTEXT,
   INV_CACHE_IOTLB,
   INV_CACHE_PASID,
@@ -32,15 +37,23 @@ import {
   RESULT_FAULT,
   RESULT_HIT,
   RESULT_PA,
+  RESULT_PERMISSIONS,
   RESULT_REFERENCES,
+  RESULT_SIZE_LG2,
+  RUN_COSTS,
   RUN_DEVICE_BYTES,
   RUN_DEVICE_DMA,
   RUN_DEVICE_PEAK,
+  RUN_DEVICE_PREFETCHES,
+  RUN_DEVICE_PREFETCH_REFERENCES,
   RUN_DEVICE_RID,
   RUN_DEVICE_TABLE,
   RUN_IGNORE_INVALIDATIONS,
+  RUN_PREFETCH,
   RUN_VERIFY,
   STATUS_FAULT,
+  STATUS_TRANSLATED,
+  UNIT_REFERENCES,
   VERDICT_HIT,
   VERDICT_NONE,
 } from "./layout";
@@ -63,6 +76,8 @@ class RunDevice {
   unexplained: u64;
   stale: u64;
   peak: u64;
+  prefetches: u64;
+  prefetchReferences: u64;
 }
 
 @inline
@@ -71,8 +86,27 @@ function deviceAt(devices: usize, id: u32): RunDevice {
   if (offsetof<RunDevice>("table") != RUN_DEVICE_TABLE) ERROR("RUN_DEVICE_TABLE");
   if (offsetof<RunDevice>("dma") != RUN_DEVICE_DMA) ERROR("RUN_DEVICE_DMA");
   if (offsetof<RunDevice>("peak") != RUN_DEVICE_PEAK) ERROR("RUN_DEVICE_PEAK");
+  if (offsetof<RunDevice>("prefetches") != RUN_DEVICE_PREFETCHES) ERROR("RUN_DEVICE_PREFETCHES");
+  if (offsetof<RunDevice>("prefetchReferences") != RUN_DEVICE_PREFETCH_REFERENCES) ERROR("RUN_DEVICE_PREFETCH_REFERENCES");
   if (offsetof<RunDevice>() != RUN_DEVICE_BYTES) ERROR("RUN_DEVICE_BYTES");
   return changetype<RunDevice>(devices + id * RUN_DEVICE_BYTES);
+}
+
+/** Fetch the translation of the page after that of a walk, when it has one: a prefetch never faults. */
+function prefetch(m: Engine, unit: usize, d: RunDevice, pasid: u32, address: u64, leaf: u32): void {
+  const next = ((address >> leaf) + 1) << leaf;
+  if (next == 0 || d.table == 0 || peekTable(m, geometryOf(d.table), next, ACCESS_ANY) != OUTCOME_TRANSLATED) return;
+  const result = <usize>m.result;
+  if (translate(m, unit, d.rid, pasid, next, ACCESS_ANY, result) != STATUS_TRANSLATED || load<u32>(result, RESULT_HIT) != HIT_NONE) return;
+  d.prefetches += 1;
+  d.prefetchReferences += load<u32>(result, RESULT_REFERENCES);
+}
+
+/** What all memory references of a unit so far cost. */
+function spent(unit: usize, costs: usize): f64 {
+  let sum: f64 = 0;
+  for (let i: usize = 0; i < 24; i++) sum += <f64>load<u64>(unit + UNIT_REFERENCES + (i << 3)) * load<f64>(costs + COST_REFERENCES + (i << 3));
+  return sum;
 }
 
 /** One DMA, compared with what was recorded: the answer byte. `pa` is the recorded address, or reason of a fault. */
@@ -84,7 +118,7 @@ function access(
   const status = translate(m, unit, d.rid, pasid, address, how, result);
   d.dma += 1;
   let answer: u32 = 0;
-  const hit = load<u32>(result, RESULT_HIT) == HIT_IOTLB;
+  const hit = status == STATUS_TRANSLATED && load<u32>(result, RESULT_HIT) == HIT_IOTLB;
   if (status == STATUS_FAULT) {
     answer = ANSWER_FAULT;
     d.faults += 1;
@@ -104,7 +138,7 @@ function access(
           d.stale += 1;
         }
       }
-    } else {
+    } else if (status == STATUS_TRANSLATED) {
       d.misses += 1;
       d.references += load<u32>(result, RESULT_REFERENCES);
     }
@@ -121,10 +155,12 @@ function access(
 
 /**
  * Run events [from, to) of columns that are `capacity` long at `columns` (EVENTS_* in layout.ts). `devices` are
- * RUN_DEVICE records that the id column counts. Answers go to the answer columns. Returns the number run.
+ * RUN_DEVICE records that the id column counts. Answers go to the answer columns: leaf and rights are those of a
+ * translated request's answer, else 0. `costs` is a table of COST_*, looked at with RUN_COSTS. Returns the number run.
  */
 export function runEvents(
   m: Engine, unit: usize, columns: usize, capacity: u32, from: u32, to: u32, devices: usize, deviceCount: u32, flags: u32,
+  costs: usize,
 ): u32 {
   const iovas = columns;
   const sizes = iovas + (<usize>capacity << 3);
@@ -132,11 +168,15 @@ export function runEvents(
   const answers64 = outputs + (<usize>capacity << 3);
   const ids = answers64 + (<usize>capacity << 3);
   const pasids = ids + (<usize>capacity << 2);
-  const kinds = pasids + (<usize>capacity << 2);
+  const prices = pasids + (<usize>capacity << 2);
+  const kinds = prices + (<usize>capacity << 2);
   const hows = kinds + capacity;
   const verdicts = hows + capacity;
   const answers = verdicts + capacity;
   const codes = answers + capacity;
+  const leaves = codes + (<usize>capacity << 1);
+  const rights = leaves + capacity;
+  let before: f64 = flags & RUN_COSTS ? spent(unit, costs) : 0;
   for (let i = from; i < to; i++) {
     const kind = <u32>load<u8>(kinds + i);
     const id = load<u32>(ids + (<usize>i << 2));
@@ -144,6 +184,8 @@ export function runEvents(
     const how = <u32>load<u8>(hows + i);
     let answer: u32 = 0;
     let code: u32 = 0;
+    let leaf: u32 = 0;
+    let may: u32 = 0;
     if (kind == EVENT_INVALIDATE) {
       const size = load<u64>(sizes + (<usize>i << 3));
       const last = size == 0 ? 0xffff_ffff_ffff_ffff : address + size - 1;
@@ -160,6 +202,22 @@ export function runEvents(
         answer = access(m, unit, d, pasid, address, pa, kind, how, load<u8>(verdicts + i), flags);
         store<u64>(answers64 + (<usize>i << 3), load<u64>(m.result, RESULT_PA));
         code = load<u32>(m.result, RESULT_FAULT);
+        if (!(answer & ANSWER_FAULT) && load<u32>(m.result) == STATUS_TRANSLATED) {
+          leaf = load<u32>(m.result, RESULT_SIZE_LG2);
+          may = load<u32>(m.result, RESULT_PERMISSIONS);
+        }
+        if (flags & RUN_COSTS) {
+          let price: f64 = load<f64>(costs + COST_HIT);
+          // an answer of the IOTLB may have needed device tables: references count then too
+          const after = spent(unit, costs);
+          if (!(answer & ANSWER_HIT)) price = load<f64>(costs + COST_OTHER);
+          store<f32>(prices + (<usize>i << 2), <f32>(price + after - before));
+          before = after;
+        }
+        if (flags & RUN_PREFETCH && leaf != 0 && !(answer & ANSWER_HIT)) {
+          prefetch(m, unit, d, pasid, address, leaf);
+          if (flags & RUN_COSTS) before = spent(unit, costs);
+        }
       } else if (d.table != 0) {
         if (kind == EVENT_MAP) {
           code = mapPages(m, d.table, address, pa, size, how, MAP_REPLACE);
@@ -175,6 +233,8 @@ export function runEvents(
     }
     store<u8>(answers + i, <u8>answer);
     store<u16>(codes + (<usize>i << 1), <u16>code);
+    store<u8>(leaves + i, <u8>leaf);
+    store<u8>(rights + i, <u8>may);
   }
   return to - from;
 }

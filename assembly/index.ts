@@ -190,8 +190,9 @@ export function batch(context: usize, unit: usize, columns: usize, capacity: u32
 
 export function run(
   context: usize, unit: usize, columns: usize, capacity: u32, from: u32, to: u32, devices: usize, deviceCount: u32, flags: u32,
+  costs: usize,
 ): u32 {
-  return runEvents(engine(context), unit, columns, capacity, from, to, devices, deviceCount, flags);
+  return runEvents(engine(context), unit, columns, capacity, from, to, devices, deviceCount, flags, costs);
 }
 
 export function invalidate(

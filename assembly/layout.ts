@@ -348,7 +348,8 @@ export const TABLE_LEAVES = TABLE_MAPPED + 8; // u64 mask of lg2 leaf sizes in u
 export const TABLE_FRAMES = TABLE_LEAVES + 8; // u32 4 KiB frames held
 export const TABLE_REPLACED = TABLE_FRAMES + 4; // u32 items removed by MAP_REPLACE
 export const TABLE_DONE = TABLE_REPLACED + 4; // u64 bytes of the last edit
-export const TABLE_BYTES = TABLE_DONE + 16;
+export const TABLE_KEEP = TABLE_DONE + 8; // u32: tables that become empty stay where they are, as Linux keeps them
+export const TABLE_BYTES = TABLE_KEEP + 8;
 
 // ---- geometry of a page table: how a walk of it starts
 export const GEOMETRY_ROOT = 0; // u64
@@ -371,10 +372,11 @@ export const WORD_HIT_SHIFT = 16;
 export const WORD_SIZE_SHIFT = 20;
 
 // ---- events of a recorded run: columns, one after another, each `capacity` long
-// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32 | kind u8, flags u8, verdict u8, answer u8, code u16
+// iova u64, size u64, pa u64 | answer pa u64 | id u32, pasid u32, cost f32 | kind u8, flags u8, verdict u8, answer u8, code u16,
+// leaf u8, rights u8
 export const EVENTS_U64_COLUMNS = 4;
-export const EVENTS_U32_COLUMNS = 2;
-export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2;
+export const EVENTS_U32_COLUMNS = 3;
+export const EVENTS_BYTES = 8 * EVENTS_U64_COLUMNS + 4 * EVENTS_U32_COLUMNS + 4 + 2 + 2;
 
 // answer byte of a dma or fault event
 export const ANSWER_MATCHED = 1;
@@ -393,6 +395,15 @@ export const ANSWER_REPLACED = 8; // map over mapped pages
 
 export const RUN_IGNORE_INVALIDATIONS = 1; // of the IOTLB; stale table pointers would answer nonsense
 export const RUN_VERIFY = 2; // check every cached answer against the table
+export const RUN_PREFETCH = 8; // a walk fetches the next page's translation too
+export const RUN_COSTS = 4; // fill the cost column from the table of costs
+
+// costs of a request, all f64: [stage 0 first, 1 second, 2 device tables][level 0 to 7] of one memory reference, then of
+// what is paid without any
+export const COST_REFERENCES = 0;
+export const COST_HIT = COST_REFERENCES + 3 * 8 * 8; // an answer of the IOTLB
+export const COST_OTHER = COST_HIT + 8; // every other request, on top of its references
+export const COST_TABLE_BYTES = COST_OTHER + 8;
 
 // ---- per-device state of a run
 export const RUN_DEVICE_RID = 0; // u32
@@ -407,4 +418,6 @@ export const RUN_DEVICE_WRONG = RUN_DEVICE_MATCHED + 8;
 export const RUN_DEVICE_UNEXPLAINED = RUN_DEVICE_WRONG + 8;
 export const RUN_DEVICE_STALE = RUN_DEVICE_UNEXPLAINED + 8;
 export const RUN_DEVICE_PEAK = RUN_DEVICE_STALE + 8;
-export const RUN_DEVICE_BYTES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCHES = RUN_DEVICE_PEAK + 8;
+export const RUN_DEVICE_PREFETCH_REFERENCES = RUN_DEVICE_PREFETCHES + 8;
+export const RUN_DEVICE_BYTES = RUN_DEVICE_PREFETCH_REFERENCES + 8;

@@ -1,6 +1,6 @@
 // A kernel-built page table: its geometry, then what edits keep of it (TABLE_* in layout.ts).
 import { Geometry } from "./format/contract";
-import { GEOMETRY_BYTES, TABLE_BYTES, TABLE_DONE, TABLE_FRAMES, TABLE_LEAVES, TABLE_MAPPED, TABLE_REPLACED } from "./layout";
+import { GEOMETRY_BYTES, TABLE_BYTES, TABLE_DONE, TABLE_FRAMES, TABLE_KEEP, TABLE_LEAVES, TABLE_MAPPED, TABLE_REPLACED } from "./layout";
 
 @unmanaged @final
 class Books {
@@ -9,6 +9,7 @@ class Books {
   frames: u32;
   replaced: u32;
   done: u64;
+  keep: u32;
 }
 
 @inline
@@ -23,6 +24,7 @@ export function books(table: usize): Books {
   if (GEOMETRY_BYTES + offsetof<Books>("frames") != TABLE_FRAMES) ERROR("TABLE_FRAMES");
   if (GEOMETRY_BYTES + offsetof<Books>("replaced") != TABLE_REPLACED) ERROR("TABLE_REPLACED");
   if (GEOMETRY_BYTES + offsetof<Books>("done") != TABLE_DONE) ERROR("TABLE_DONE");
+  if (GEOMETRY_BYTES + offsetof<Books>("keep") != TABLE_KEEP) ERROR("TABLE_KEEP");
   if (<usize>GEOMETRY_BYTES + offsetof<Books>() > <usize>TABLE_BYTES) ERROR("TABLE_BYTES");
   return changetype<Books>(table + GEOMETRY_BYTES);
 }

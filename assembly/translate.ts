@@ -262,7 +262,7 @@ function walked<D extends DeviceTables>(
   succeed(result, walk.pa, walk.lg2, rights, HIT_NONE, walk.references, walk.attributes);
   const status = d.landing(unit, walk, result);
   if (status != STATUS_TRANSLATED) store<u32>(result, status, RESULT_STATUS);
-  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk);
+  else if (pointer != 0) fill(unit, pointer, d.fillTag(tag, walk), d.cachedAddress(route, address), walk, d.cachedLg2(walk.pa, walk.lg2));
   return status;
 }
 
@@ -319,7 +319,7 @@ export function translateWith<D extends DeviceTables>(
       const lg2: u32 = 12 + <u32>(e.key & 63);
       const pa = e.value | (address & ((<u64>1 << lg2) - 1));
       // without the right, the tables decide: the entry may be older than they are
-      if (allows(e.meta, access) && d.refuseOutput(unit, route, pa, access) == DECODED) {
+      if (allows(e.meta, access)) {
         c.hits += 1;
         return succeed(result, pa, lg2, d.rights(seenBy(e.meta, access), e.meta >> 8), HIT_IOTLB, 0, e.meta >> 8);
       }
@@ -331,12 +331,12 @@ export function translateWith<D extends DeviceTables>(
 
 /** Put a walk's answer into the IOTLB, over an entry of the same page when one is there. */
 @inline
-function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk): void {
+function fill(unit: usize, pointer: usize, tag: u64, address: u64, walk: Walk, lg2: u32): void {
   const c = cacheAt(pointer);
-  const key = keyOf(address, walk.lg2);
+  const key = keyOf(address, lg2);
   let entry = peek(c, key, tag);
   if (entry == 0) entry = insert(c, key, tag);
   const e = changetype<Entry>(entry);
-  e.value = walk.pa & ~((<u64>1 << walk.lg2) - 1);
+  e.value = walk.pa & ~((<u64>1 << lg2) - 1);
   e.meta = walk.permissions | (walk.attributes << 8);
 }

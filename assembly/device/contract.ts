@@ -61,6 +61,8 @@ export class DeviceTables {
   @inline refuse(unit: usize, route: Route, pasid: u32, address: u64, access: u32): u32 { return DECODED; }
   /** fault code for an output address that may not be reached, or DECODED */
   @inline refuseOutput(unit: usize, route: Route, pa: u64, access: u32): u32 { return DECODED; }
+  /** lg2 bytes that an IOTLB entry may hold of a leaf: no output that is refused lies in it, so that hits need no check */
+  @inline cachedLg2(pa: u64, lg2: u32): u32 { return lg2; }
   /** the architecture's code for a walk that did not translate */
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 { return 1; }
   /** what the result says of the rights, when it is not what the IOTLB may grant: `seen` are the latter, as ACCESS_* */

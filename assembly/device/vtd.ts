@@ -177,6 +177,10 @@ export class Vtd extends DeviceTables {
     if (route.bits & LEGACY_PASS) return beyond ? BEYOND_WIDTH : DECODED;
     return beyond ? SGN_4_BEYOND_HAW : interrupt ? SGN_8_INTERRUPT : DECODED;
   }
+  // a large leaf around the interrupt range is cached a page at a time
+  @inline cachedLg2(pa: u64, lg2: u32): u32 {
+    return lg2 > 12 && pa >> lg2 == <u64>0xfee0_0000 >> lg2 ? 12 : lg2;
+  }
 
   @inline code(unit: usize, route: Route, walk: Walk, access: u32): u32 {
     if (route.bits & SCALABLE) return scalableCode(route, walk);

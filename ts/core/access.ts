@@ -1,6 +1,7 @@
 import type { AddressSpace, Location } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
+import type { AddressRange } from "./iommu-driver.ts";
 import type { PageSource } from "./page-source.ts";
 import type { Process } from "./process.ts";
 import { Space } from "./space.ts";
@@ -9,7 +10,8 @@ interface SoftwarePin {
 	id: number;
 	iova: bigint;
 	size: bigint;
-	pages: Array<{ source: PageSource; offset: bigint; address: bigint }>;
+	/** `watched`: address of the page in the space whose unmaps are told */
+	pages: Array<{ source: PageSource; offset: bigint; address: bigint; watched: bigint }>;
 }
 
 /**
@@ -26,12 +28,15 @@ export class Access {
 		/** told with the pinned range, in the order of the pins */
 		private readonly unmapped: (iova: bigint, size: bigint) => void = () => {},
 	) {
-		this.stop = space instanceof Space ? space.onUnmap((first, last) => this.drop(first, last)) : () => {};
+		// what a user's table or an identity space leads to goes with the parent's maps
+		const watched = space instanceof Space ? space : space.parent;
+		this.stop = watched instanceof Space ? watched.onUnmap((ranges) => this.drop(ranges)) : () => {};
 	}
 
-	private drop(first: bigint, last: bigint): void {
+	private drop(ranges: readonly AddressRange[]): void {
+		const goes = (at: bigint) => ranges.some(({ first, last }) => at <= last && at + PAGE - 1n >= first);
 		for (const pin of [...this.pins]) {
-			if (pin.iova > last || pin.iova + pin.size - 1n < first) continue;
+			if (!pin.pages.some(({ watched }) => goes(watched))) continue;
 			this.unmapped(pin.iova, pin.size);
 			this.unpin(pin.id);
 		}
@@ -59,11 +64,11 @@ export class Access {
 		const pages: SoftwarePin["pages"] = [];
 		try {
 			for (let at = iova & ~(PAGE - 1n); at < iova + length; at += PAGE) {
-				const { memory } = this.locate(operation, at, write);
+				const { memory, parent } = this.locate(operation, at, write);
 				if (memory === undefined || memory.source === null) throw new CoreError("Unsupported", "no memory that can be pinned", { operation, object: this.space.name, first: at, last: at + PAGE - 1n });
 				const offset = (memory.address & ~(PAGE - 1n)) - memory.source.address;
 				memory.source.pin(offset, PAGE);
-				pages.push({ source: memory.source, offset, address: memory.address & ~(PAGE - 1n) });
+				pages.push({ source: memory.source, offset, address: memory.address & ~(PAGE - 1n), watched: this.space instanceof Space || parent === undefined ? at : parent & ~(PAGE - 1n) });
 			}
 		} catch (error) {
 			for (const { source, offset } of pages) source.unpin(offset, PAGE);

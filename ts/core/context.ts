@@ -13,6 +13,8 @@ export interface FaultEvent {
 	recoverable: boolean;
 	/** the PASID that the guest's own table knows; undefined for routes that the user knows by their space */
 	pasid?: number;
+	/** number that the user knows the route by; null: the device's default route */
+	vpasid: number | null;
 	/** several devices share the requester id: any of them may have been the one */
 	ambiguous: boolean;
 }
@@ -30,6 +32,8 @@ export class Context {
 	readonly registered = new Map<PageSource, { address: bigint; size: bigint }>();
 	/** not yet read, oldest first */
 	readonly events: FaultEvent[] = [];
+	/** told when a device that it had is gone */
+	deviceLeft: (device: Device) => void = () => {};
 	/** the file is closed; devices that are bound keep the rest alive */
 	closed = false;
 

@@ -1,7 +1,7 @@
 import type { Engine } from "../engine/index.ts";
 import type { AddressSpace } from "./address-space.ts";
 import type { Attachment } from "./attachment.ts";
-import type { Context } from "./context.ts";
+import { Context } from "./context.ts";
 import { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES } from "./device.ts";
 import type { AttachRequest, DeviceDriver } from "./device-driver.ts";
 import { type DmaResult, translate } from "./dma.ts";
@@ -47,6 +47,8 @@ export class Machine {
 	readonly pageRequests = new PageRequests();
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
+	/** parts that sit on a function */
+	private readonly parts = new Map<Device, Set<Device>>();
 	private readonly requesters = new Map<IommuDriver, Map<number, Requester>>();
 	/** open files that a device is bound to */
 	private readonly bindings = new Map<Device, Set<Context>>();
@@ -71,8 +73,8 @@ export class Machine {
 	}
 
 	/** Waiting requests of a route that ended are answered: nobody else will. */
-	private closed({ device, space }: Attachment): void {
-		this.pageRequests.abandon((event) => event.device === device && event.space === space);
+	private closed({ device, space, vpasid }: Attachment): void {
+		this.pageRequests.abandon((event) => event.device === device && event.space === space && event.vpasid === vpasid);
 	}
 
 	// ---- what there is
@@ -93,6 +95,7 @@ export class Machine {
 		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null);
 		this.devices.set(name, device);
 		this.drivers.set(device, config.driver);
+		if (parent !== null) this.parts.set(parent, (this.parts.get(parent) ?? new Set()).add(device));
 		joinGroup(device);
 		return device;
 	}
@@ -143,13 +146,17 @@ export class Machine {
 
 	/** The device is pulled, whatever its state. */
 	unplug(device: Device): void {
-		for (const other of [...this.devices.values()]) if (other.parent === device) this.unplug(other);
+		for (const part of this.partsOf(device)) this.unplug(part);
 		this.release(device);
 		device.group.members.delete(device);
 		this.devices.delete(device.name);
 		this.drivers.delete(device);
-		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
-		const shares = [...this.devices.values()].some(({ requester }) => requester === device.requester);
+		if (device.parent !== null) this.parts.get(device.parent)?.delete(device);
+		const { owner } = device.group;
+		if (owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
+		if (owner instanceof Context) owner.deviceLeft(device);
+		// aliases are in one group
+		const shares = [...device.group.members].some(({ requester, isPart }) => !isPart && requester === device.requester);
 		if (!shares && !device.isPart) {
 			device.requester.useSlot(null);
 			device.requester.host = false;
@@ -168,9 +175,9 @@ export class Machine {
 		return this.bindings.get(device) ?? new Set();
 	}
 
-	/** Members that belong to a file keep the group with it. */
+	/** Members that belong to a file keep the group with it; a container keeps it by itself. */
 	private groupInUse(group: Group<Device>): boolean {
-		return [...group.members].some((member) => this.isBound(member));
+		return (group.owner instanceof Context && group.owner.isContainer) || [...group.members].some((member) => this.isBound(member));
 	}
 
 	/** @throws CoreError Invalid, naming the member that a host driver uses */
@@ -191,7 +198,22 @@ export class Machine {
 
 	/** Parts that sit on a device. */
 	partsOf(device: Device): Device[] {
-		return [...this.devices.values()].filter(({ parent }) => parent === device);
+		return [...(this.parts.get(device) ?? [])];
+	}
+
+	/** A user has it, by a file of its own or in a container. */
+	private isAssigned(device: Device): boolean {
+		const { owner } = device.group;
+		return this.isBound(device) || (owner instanceof Context && owner.isContainer && this.ownershipOf(device) === "user");
+	}
+
+	/** @throws CoreError Denied (firmware uses it), Busy (parts sit on it, or its parent is given away) */
+	refuseAssignment(device: Device, operation: string): void {
+		const where = { operation, object: `device ${device.name}` };
+		if (device.capabilities.firmwareRanges) throw new CoreError("Denied", "firmware has ranges of its own for it", where);
+		const [part] = device.isPart ? [] : this.partsOf(device);
+		if (part !== undefined) throw new CoreError("Busy", `${part.name} sits on it`, where);
+		if (device.parent !== null && this.isAssigned(device.parent)) throw new CoreError("Busy", `its parent ${device.parent.name} is given away`, where);
 	}
 
 	/**
@@ -207,12 +229,10 @@ export class Machine {
 		const bound = this.bindings.get(device);
 		if (bound !== undefined && bound.size > 0 && (bound.has(context) || !policy.multiFdBind)) throw new CoreError("Busy", "it is bound already", where);
 		if (driver.ownership !== "user") throw new CoreError("Unsupported", `its driver ${driver.name} does not give it away`, where);
-		if (device.capabilities.firmwareRanges) throw new CoreError("Denied", "firmware has ranges of its own for it", where);
-		if (!device.isPart && this.partsOf(device).length > 0) throw new CoreError("Busy", `${this.partsOf(device)[0].name} sits on it`, where);
-		if (device.parent !== null && this.isBound(device.parent)) throw new CoreError("Busy", `its parent ${device.parent.name} is given away`, where);
+		this.refuseAssignment(device, "bind");
 		driver.bind?.(device);
 		if (cookie !== null && policy.dupCookie === "refuse" && context.byCookie(cookie) !== undefined) throw new CoreError("Busy", `cookie ${cookie} is taken`, where);
-		if (!policy.multiDeviceGroups && group.members.size > 1) throw new CoreError("Unsupported", `group ${group.name} has several members`, where);
+		if (!policy.multiDeviceGroups && [...group.members].filter(({ isPart }) => !isPart).length > 1) throw new CoreError("Unsupported", `group ${group.name} has several members`, where);
 		if (policy.fdHomogeneous) {
 			for (const other of context.devices.keys()) {
 				if (other.iommu.capabilities.format !== device.iommu.capabilities.format) throw new CoreError("Invalid", `${other.name} is behind another kind of IOMMU`, where);
@@ -239,6 +259,7 @@ export class Machine {
 		this.bindings.delete(device);
 		if (files.length > 0) this.driverOf(device, "unbind").unbind?.(device, this.routes);
 		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
+		for (const context of files) context.deviceLeft(device);
 	}
 
 	/** Attach a device to a space, in the way that its driver chooses. @throws CoreError, as DeviceDriver.attach */

@@ -1,3 +1,4 @@
+import type { Attachment } from "./attachment.ts";
 import type { Context, FaultEvent } from "./context.ts";
 import type { Device } from "./device.ts";
 import { translate, routedSpace } from "./dma.ts";
@@ -21,7 +22,7 @@ export class PageRequests {
 	 */
 	request(device: Device, pasid: number | null, address: bigint, write: boolean, owner: (event: FaultEvent) => Context | undefined): PageRequest {
 		const event = this.event(device, pasid, address, write, true);
-		if (event === null) return { event: { device, space: undefined as never, address, write, recoverable: true, ambiguous: false }, state: "invalid" };
+		if (event === null) return { event: { device, space: undefined as never, address, write, recoverable: true, vpasid: null, ambiguous: false }, state: "invalid" };
 		const request: PageRequest = { event, state: "pending" };
 		if (translate(device, pasid, address, write ? "write" : "read").kind !== "fault") {
 			request.state = "success";
@@ -32,10 +33,12 @@ export class PageRequests {
 
 	/** What an event of the device would say; null when its slot is empty. */
 	event(device: Device, pasid: number | null, address: bigint, write: boolean, recoverable: boolean): FaultEvent | null {
-		const { space } = routedSpace(device, pasid);
-		if (space === null) return null;
+		const { space, slot } = routedSpace(device, pasid);
+		if (space === null || slot === null) return null;
+		const routes = slot.layers.flatMap(({ users }) => [...users] as Attachment[]).filter((attachment) => attachment.space === space);
+		const route = routes.find((attachment) => attachment.device === device) ?? routes[0];
 		const sharing = [...device.group.members].filter((member) => member.requester === device.requester);
-		const event: FaultEvent = { device, space, address, write, recoverable, ambiguous: sharing.length > 1 && !device.isPart };
+		const event: FaultEvent = { device, space, address, write, recoverable, vpasid: route?.vpasid ?? null, ambiguous: sharing.length > 1 && !device.isPart };
 		if (pasid !== null && space.kind === "pasid-table") event.pasid = pasid;
 		return event;
 	}

@@ -1,6 +1,6 @@
 /**
  * Where the people who designed /dev/ioasid disagreed, both answers can be had. One object for each open file; what it
- * leaves out keeps the default of its door. (D numbers: the list of disagreements in the README.)
+ * leaves out keeps the default of its door. D numbers are the labels of those disagreements in the survey of the threads.
  */
 export interface Policy {
 	/**

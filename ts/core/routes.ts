@@ -9,8 +9,7 @@ import { PasidTableSpace } from "./user-space.ts";
 
 interface GlobalPasid {
 	pasid: number;
-	space: AddressSpace;
-	vpasid: number;
+	/** attachments that answer to it */
 	uses: number;
 }
 
@@ -22,7 +21,11 @@ export class Routes implements RouteOperations {
 	private readonly byDevice = new Map<Device, Attachment[]>();
 	/** PASIDs that drivers keep for their devices, by requester */
 	private readonly kept = new Map<Requester, Set<number>>();
-	private readonly globals: GlobalPasid[] = [];
+	/** PASIDs that mean one (space, vPASID) on every RID */
+	private readonly globals = new Map<AddressSpace, Map<number, GlobalPasid>>();
+	private readonly globalNumbers = new Set<number>();
+	/** how often a number is kept or routed, over all RIDs */
+	private readonly taken = new Map<number, number>();
 	/** asked before a route ends, told after */
 	readonly guards = new Set<DetachGuard>();
 	readonly closings = new Set<(attachment: Attachment) => void>();
@@ -52,12 +55,15 @@ export class Routes implements RouteOperations {
 				if (other !== undefined) throw new CoreError("Invalid", `${member.name} of group ${device.group.name} is attached as ${other.mode}, this would be ${mode}`, context);
 			}
 		}
+		if (policy.parentFirst && space.parent !== null && space.parent.kind !== "memory" && !this.attachmentsOf(device).some((a) => a.space === space.parent)) {
+			throw new CoreError("Invalid", `it is not attached to the parent ${space.parent.name}`, context);
+		}
 		if (mode === "sw") return;
 		const { iommu, capabilities } = device;
+		if (policy.pasidNeedsSingleton && others.length > 0 && (mode === "rid_pasid" || mode === "rid_pasid_global")) throw new CoreError("Unsupported", `group ${device.group.name} has other members`, context);
 		if (vpasid !== undefined) {
 			if (!capabilities.pasid) throw new CoreError("Unsupported", "it has no PASIDs", context);
 			if (!Number.isInteger(vpasid) || vpasid < 0 || vpasid >= 2 ** iommu.capabilities.pasidBits) throw new CoreError("Invalid", `vPASID ${vpasid} is beyond ${iommu.capabilities.pasidBits} bits`, context);
-			if (policy.pasidNeedsSingleton && others.length > 0) throw new CoreError("Unsupported", `group ${device.group.name} has other members`, context);
 		}
 		if (space instanceof PasidTableSpace) {
 			if (!capabilities.pasid || !capabilities.delegated) throw new CoreError("Unsupported", "its PASID table cannot be the guest's", context);
@@ -66,9 +72,6 @@ export class Routes implements RouteOperations {
 			if (at.iopf && !capabilities.pri) throw new CoreError("Unsupported", `${at.name} wants page requests, which it cannot make`, context);
 		}
 		if (space.depth > iommu.capabilities.maxDepth) throw new CoreError("Unsupported", `${space.depth} levels, ${iommu.name} takes ${iommu.capabilities.maxDepth}`, context);
-		if (policy.parentFirst && space.parent !== null && space.parent.kind !== "memory" && !this.attachmentsOf(device).some((a) => a.space === space.parent)) {
-			throw new CoreError("Invalid", `it is not attached to the parent ${space.parent.name}`, context);
-		}
 		space.refuseSnoop(iommu, "attach", context.object);
 		space.refuseUnit(iommu, "attach", context.object);
 	}
@@ -107,16 +110,37 @@ export class Routes implements RouteOperations {
 		}
 		const layer: Layer = { space: attachment.space, users: new Set([attachment]) };
 		slot.layers.push(layer);
-		const { pasid } = slot;
-		if (pasid !== null) slot.requesters[0].pasids.set(pasid, slot);
+		this.occupy(slot);
 		applyAll(slot.requesters, () => {
 			slot.layers.pop();
-			if (pasid !== null && slot.empty) slot.requesters[0].pasids.delete(pasid);
+			this.vacate(slot);
 		});
 	}
 
-	/** @throws CoreError Busy unless the slot is empty, holds the space, or holds its parent for this device alone */
-	private refuseSlot(device: Device, space: AddressSpace, slot: Slot, windowed: boolean): void {
+	/** A slot of a PASID that got its first layer. */
+	private occupy(slot: Slot): void {
+		const { pasid } = slot;
+		if (pasid === null || slot.layers.length > 1) return;
+		slot.requesters[0].pasids.set(pasid, slot);
+		this.count(pasid, 1);
+	}
+
+	private count(pasid: number, by: 1 | -1): void {
+		const uses = (this.taken.get(pasid) ?? 0) + by;
+		if (uses > 0) this.taken.set(pasid, uses);
+		else this.taken.delete(pasid);
+	}
+
+	/** A slot of a PASID that may have lost its last one. */
+	private vacate(slot: Slot): void {
+		const { pasid } = slot;
+		if (pasid === null || !slot.empty) return;
+		slot.requesters[0].pasids.delete(pasid);
+		this.count(pasid, -1);
+	}
+
+	/** @throws CoreError Busy unless the slot is empty, holds the space, or (`stacks`) holds its parent for this device alone */
+	private refuseSlot(device: Device, space: AddressSpace, slot: Slot, windowed: boolean, stacks = true): void {
 		const { top } = slot;
 		if (top === undefined || top.space === space) return;
 		const context = { operation: "attach", object: `device ${device.name}` };
@@ -126,7 +150,7 @@ export class Routes implements RouteOperations {
 			return;
 		}
 		const alone = slot.layers.every(({ users }) => [...users].every((user) => (user as Attachment).device === device));
-		if (!windowed && alone && space.isBelow(top.space)) return;
+		if (stacks && !windowed && alone && space.isBelow(top.space)) return;
 		throw new CoreError("Busy", `${where} is routed into ${top.space.name}`, context);
 	}
 
@@ -155,6 +179,18 @@ export class Routes implements RouteOperations {
 	}
 
 	attachPasid(device: Device, space: AddressSpace, request: AttachRequest, pasid: number, mode: "rid_pasid" | "rid_pasid_global"): Attachment {
+		try {
+			const attachment = this.routePasid(device, space, request, pasid, mode);
+			if (this.answersToGlobal(attachment)) this.useGlobal(space, attachment.vpasid, 1);
+			return attachment;
+		} catch (error) {
+			// a number that was made for it goes
+			this.useGlobal(space, request.vpasid ?? null, 0);
+			throw error;
+		}
+	}
+
+	private routePasid(device: Device, space: AddressSpace, request: AttachRequest, pasid: number, mode: "rid_pasid" | "rid_pasid_global"): Attachment {
 		this.refuse(device, space, request, mode);
 		const { requester } = device;
 		const context = { operation: "attach", object: `device ${device.name}` };
@@ -164,9 +200,11 @@ export class Routes implements RouteOperations {
 			throw new CoreError("Busy", "a guest's table has all PASIDs of its RID", context);
 		}
 		const slot = requester.slotOf(pasid);
+		if (this.globalNumbers.has(pasid) && this.globals.get(space)?.get(request.vpasid ?? -1)?.pasid !== pasid) throw new CoreError("Busy", `PASID ${pasid} is one that CPUs name`, context);
 		const alias = this.aliasSlot(device, space, request, mode);
 		if (slot.top !== undefined && slot.top.space === space) throw new CoreError("Busy", `PASID ${pasid} of its RID is routed already`, context);
-		this.refuseSlot(device, space, slot, false);
+		// a user's number names one space; the slot of a part's own requests may hold a parent and its child
+		this.refuseSlot(device, space, slot, false, request.vpasid === undefined && request.queue === undefined);
 		const attachment = this.install(device, space, request, mode, slot, true);
 		if (alias === null) return attachment;
 		try {
@@ -198,7 +236,7 @@ export class Routes implements RouteOperations {
 	// ---- PASIDs
 
 	private isFree(requester: Requester, pasid: number): boolean {
-		return !requester.pasids.has(pasid) && !this.kept.get(requester)?.has(pasid) && !this.globals.some((g) => g.pasid === pasid);
+		return !requester.pasids.has(pasid) && !this.kept.get(requester)?.has(pasid) && !this.globalNumbers.has(pasid);
 	}
 
 	/** Numbers from the middle of the space up: guests start at the bottom, global ones at the top. */
@@ -206,12 +244,12 @@ export class Routes implements RouteOperations {
 		const { requester, iommu } = device;
 		const { pasidBits } = iommu.capabilities;
 		const half = pasidBits > 0 ? 2 ** (pasidBits - 1) : 0;
-		const kept = this.kept.get(requester) ?? new Set<number>();
-		this.kept.set(requester, kept);
 		for (let i = 0; i < 2 * half; i++) {
 			const pasid = (half + i) % (2 * half);
 			if (pasid === 0 || avoid.includes(pasid) || !this.isFree(requester, pasid)) continue;
-			kept.add(pasid);
+			const kept = this.kept.get(requester) ?? new Set<number>();
+			this.kept.set(requester, kept.add(pasid));
+			this.count(pasid, 1);
 			return pasid;
 		}
 		throw new CoreError("Exhausted", "every PASID of its RID is taken", { operation: "attach", object: `device ${device.name}` });
@@ -219,42 +257,46 @@ export class Routes implements RouteOperations {
 
 	/** Return a PASID that takePasid gave. */
 	givePasid(device: Device, pasid: number): void {
-		this.kept.get(device.requester)?.delete(pasid);
+		const kept = this.kept.get(device.requester);
+		if (!kept?.delete(pasid)) return;
+		this.count(pasid, -1);
+		if (kept.size === 0) this.kept.delete(device.requester);
 	}
 
 	globalPasid(space: AddressSpace, vpasid: number, device: Device): number {
-		const known = this.globals.find((g) => g.space === space && g.vpasid === vpasid);
+		const known = this.globals.get(space)?.get(vpasid);
 		if (known !== undefined) return known.pasid;
 		const bits = device.iommu.capabilities.pasidBits;
 		for (let pasid = 2 ** bits - 1; pasid > 0; pasid--) {
-			if (pasid === vpasid || this.globals.some((g) => g.pasid === pasid) || this.isTakenAnywhere(pasid)) continue;
-			this.globals.push({ pasid, space, vpasid, uses: 0 });
+			if (pasid === vpasid || this.globalNumbers.has(pasid) || this.taken.has(pasid)) continue;
+			const numbers = this.globals.get(space) ?? new Map<number, GlobalPasid>();
+			this.globals.set(space, numbers.set(vpasid, { pasid, uses: 0 }));
+			this.globalNumbers.add(pasid);
 			return pasid;
 		}
 		throw new CoreError("Exhausted", "every PASID is taken somewhere", { operation: "attach", object: `device ${device.name}` });
 	}
 
-	private isTakenAnywhere(pasid: number): boolean {
-		for (const kept of this.kept.values()) if (kept.has(pasid)) return true;
-		for (const device of this.byDevice.keys()) if (device.requester.pasids.has(pasid)) return true;
-		return false;
-	}
-
 	/** Whether a PASID is one of those that mean the same on every RID. */
 	isGlobal(pasid: number): boolean {
-		return this.globals.some((g) => g.pasid === pasid);
+		return this.globalNumbers.has(pasid);
 	}
 
-	/** Forget global PASIDs that nothing uses. */
-	private sweepGlobals(): void {
-		for (let i = this.globals.length - 1; i >= 0; i--) {
-			const { space, vpasid, pasid } = this.globals[i];
-			let used = false;
-			for (const attachment of space.attachments as Set<Attachment>) {
-				if (attachment.vpasid === vpasid && (attachment.pasid === pasid || attachment.alias?.pasid === pasid)) used = true;
-			}
-			if (!used) this.globals.splice(i, 1);
-		}
+	/** Another attachment, or one less, answers to the global PASID of (space, vpasid); the last one frees it. */
+	private useGlobal(space: AddressSpace, vpasid: number | null, by: 0 | 1 | -1): void {
+		const numbers = this.globals.get(space);
+		const known = vpasid === null ? undefined : numbers?.get(vpasid);
+		if (numbers === undefined || vpasid === null || known === undefined) return;
+		known.uses += by;
+		if (known.uses > 0) return;
+		numbers.delete(vpasid);
+		this.globalNumbers.delete(known.pasid);
+		if (numbers.size === 0) this.globals.delete(space);
+	}
+
+	private answersToGlobal({ space, vpasid, pasid, alias }: Attachment): boolean {
+		const known = vpasid === null ? undefined : this.globals.get(space)?.get(vpasid)?.pasid;
+		return known !== undefined && (known === pasid || known === alias?.pasid);
 	}
 
 	// ---- ends
@@ -287,13 +329,14 @@ export class Routes implements RouteOperations {
 		layer.users.delete(attachment);
 		if (layer.users.size > 0) return;
 		slot.layers.splice(index, 1);
-		if (slot.pasid !== null && slot.empty) slot.requesters[0].pasids.delete(slot.pasid);
+		this.vacate(slot);
 		slot.reapply();
 	}
 
 	private close(attachment: Attachment): void {
 		const { device, slot, space, mode, alias } = attachment;
 		attachment.closed = true;
+		const global = this.answersToGlobal(attachment);
 		if (alias !== null) this.pull(alias, attachment);
 		if (slot !== null) this.pull(slot, attachment);
 		space.attachments.delete(attachment);
@@ -302,9 +345,9 @@ export class Routes implements RouteOperations {
 		if (list.length === 0) this.byDevice.delete(device);
 		if (attachment.holds) space.unhold();
 		if (mode !== "sw") space.reopenSnoop();
+		if (global) this.useGlobal(space, attachment.vpasid, -1);
 		// a part's hidden PASID stays with it; what a driver took for this route is free again
 		if (attachment.pasid !== null && (attachment.vpasid !== null || attachment.options.queue !== undefined)) this.givePasid(device, attachment.pasid);
-		this.sweepGlobals();
 		for (const closing of this.closings) closing(attachment);
 	}
 
@@ -324,7 +367,13 @@ export class Routes implements RouteOperations {
 				attachment.space = to;
 			}
 		};
+		const move = (from: AddressSpace, to: AddressSpace) => {
+			const numbers = this.globals.get(from);
+			if (numbers !== undefined) this.globals.set(to, numbers);
+			this.globals.delete(from);
+		};
 		swap(old, next);
 		applyAll(new Set([...slots].flatMap((slot) => slot.requesters)), () => swap(next, old));
+		move(old, next);
 	}
 }

@@ -20,6 +20,8 @@ export interface KernelSpaceOptions extends SpaceOptions {
 /** A space in the hands of the engine: recorded events edit its table, and core keeps out of the way. */
 export interface Loan {
 	readonly table: PageTable;
+	/** tags the cached answers of the table */
+	readonly domain: number;
 }
 
 /** What a returned space held. */
@@ -28,8 +30,8 @@ export interface LoanReport {
 	frames: number;
 }
 
-/** Told when addresses of a space that software has pinned go away. */
-export type AccessListener = (first: bigint, last: bigint) => void;
+/** Told when addresses of a space go away, before they do. */
+export type AccessListener = (ranges: readonly AddressRange[]) => void;
 
 const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
 
@@ -206,11 +208,12 @@ export class Space extends AddressSpace {
 			const tail = this.areas.at(last);
 			if (tail !== undefined && tail.last > last) this.areas.cut(tail, last + 1n);
 		}
+		const going = this.areas.overlapping(iova, last);
+		for (const listener of [...this.accesses]) listener(going);
+		for (const area of going) this.areas.remove(area);
+		this.refill(going[0].first, going[going.length - 1].last, true);
 		let bytes = 0n;
-		for (const area of this.areas.overlapping(iova, last)) {
-			for (const listener of [...this.accesses]) listener(area.first, area.last);
-			this.areas.remove(area);
-			this.refill(area.first, area.last, true);
+		for (const area of going) {
 			if (this.pinsNow) this.unpin(area);
 			bytes += area.last - area.first + 1n;
 		}
@@ -238,7 +241,7 @@ export class Space extends AddressSpace {
 		if (this.windowList === null) throw new CoreError("Unsupported", "it has no windows", context);
 		const limits = this.limits();
 		if (pageSize < PAGE || pageSize & (pageSize - 1n)) throw new CoreError("Misaligned", "a page size is a power of two of at least a page", context);
-		if (limits !== null && (limits.pageSizes & pageSize) === 0n) throw new CoreError("Unsupported", `no pages of 0x${pageSize.toString(16)} bytes`, context);
+		if (limits !== null && (limits.pageSizes & (2n * pageSize - 1n)) === 0n) throw new CoreError("Unsupported", `no pages that fit 0x${pageSize.toString(16)} bytes`, context);
 		if (size <= 0n || size & (pageSize - 1n)) throw new CoreError("Misaligned", "a window is a multiple of its pages", context);
 		const reserved = [...this.reservedList, ...(limits?.reserved ?? [])];
 		const end = limits?.last ?? (1n << 64n) - 1n;
@@ -406,19 +409,20 @@ export class Space extends AddressSpace {
 	}
 
 	parentChanged(first: bigint, last: bigint, gone: boolean): void {
-		for (const area of [...this.areas]) {
+		const touched: AddressRange[] = [];
+		for (const area of this.areas) {
 			if (area.backing.kind !== "parent") continue;
 			const base = area.backing.address;
 			const end = base + (area.last - area.first);
 			if (base > last || end < first) continue;
-			const from = area.first + ((first > base ? first : base) - base);
-			const to = area.first + ((last < end ? last : end) - base);
-			if (gone) for (const listener of [...this.accesses]) listener(from, to);
-			this.refill(from, to, gone);
+			touched.push({ first: area.first + ((first > base ? first : base) - base), last: area.first + ((last < end ? last : end) - base) });
 		}
+		if (gone && touched.length > 0) for (const listener of [...this.accesses]) listener(touched);
+		for (const range of touched) this.refill(range.first, range.last, gone);
 	}
 
 	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
+		if (this.tracking !== null) this.refuseNoDirty(iommu, operation, object);
 		const { reserved, addressBits } = iommu.capabilities;
 		const last = (1n << BigInt(addressBits)) - 1n;
 		for (const range of [...this.areas, ...(this.windowList ?? [])]) {
@@ -430,7 +434,7 @@ export class Space extends AddressSpace {
 			}
 		}
 		for (const { pageSize } of this.windowList ?? []) {
-			if ((iommu.capabilities.pageSizes & -pageSize & ((pageSize << 1n) - 1n)) === 0n && (iommu.capabilities.pageSizes & (2n * pageSize - 1n)) === 0n) {
+			if ((iommu.capabilities.pageSizes & (2n * pageSize - 1n)) === 0n) {
 				throw new CoreError("Invalid", `${iommu.name} has no pages that fit 0x${pageSize.toString(16)}`, { operation, object });
 			}
 		}
@@ -460,7 +464,7 @@ export class Space extends AddressSpace {
 	private watch(area: Area): void {
 		const { backing } = area;
 		if (backing.kind !== "memory") return;
-		const owner = backing.source.owner as { onUnmap?: (listener: AccessListener) => () => void };
+		const owner = backing.source.owner as { onUnmap?: (listener: (first: bigint, last: bigint) => void) => () => void };
 		const base = backing.source.address + backing.offset;
 		const stop = owner.onUnmap?.((first, last) => {
 			if (this.areas.at(area.first) !== area) {
@@ -487,6 +491,7 @@ export class Space extends AddressSpace {
 
 	/** @throws CoreError Unsupported (a unit without), Occupied */
 	startDirty(split: boolean): void {
+		for (const iommu of this.tables.keys()) this.refuseNoDirty(iommu, "dirty_start", this.name);
 		const done: IommuTable[] = [];
 		try {
 			for (const { table } of this.tables.values()) {
@@ -498,6 +503,10 @@ export class Space extends AddressSpace {
 			throw error;
 		}
 		this.tracking = { split };
+	}
+
+	private refuseNoDirty(iommu: IommuDriver, operation: string, object: string): void {
+		if (!iommu.capabilities.dirty) throw new CoreError("Unsupported", `${iommu.name} does not record what DMA writes`, { operation, object });
 	}
 
 	stopDirty(): void {
@@ -533,9 +542,9 @@ export class Space extends AddressSpace {
 		const context = { operation: "Space.lend", object: this.name };
 		if (this.areas.length > 0) throw new CoreError("Busy", "areas are mapped", context);
 		const [held] = this.tables.values();
-		const pages = (held?.table as { pages?: PageTable } | undefined)?.pages;
+		const { pages, id = 0 } = (held?.table ?? {}) as { pages?: PageTable; id?: number };
 		if (this.tables.size !== 1 || pages === undefined) throw new CoreError("Unsupported", "one table of the engine is lent, neither none nor several", context);
-		this.loan = { table: pages };
+		this.loan = { table: pages, domain: id };
 		return this.loan;
 	}
 

@@ -43,7 +43,7 @@ export class VirtualMachine {
 	private guard(attachment: Attachment): void {
 		if (attachment.space.policy.kvmFree !== "busy") return;
 		for (const [vpasid, entry] of this.table) {
-			if (entry === attachment) throw new CoreError("Busy", `${this.name} translates PASID ${vpasid} to it`, { operation: "detach", object: `device ${attachment.device.name}` });
+			if (entry.space === attachment.space && attachment.vpasid === vpasid && attachment.mode === entry.mode) throw new CoreError("Busy", `${this.name} translates PASID ${vpasid} to it`, { operation: "detach", object: `device ${attachment.device.name}` });
 		}
 	}
 

@@ -128,7 +128,7 @@ export class Engine {
 		if (devices.length > plan.runDeviceCount) {
 			throw new EngineError("OutOfRecords", `${devices.length} devices, the run holds ${plan.runDeviceCount}`, { operation: "Engine.createRun", knob: "run.devices" });
 		}
-		return new EventRun(this.exports, this.views, base + plan.engine, { offset: base + plan.run, capacity: plan.runEvents }, { offset: base + plan.runDevices, capacity: plan.runDeviceCount }, unit, devices);
+		return new EventRun(this.exports, this.views, base + plan.engine, { offset: base + plan.run, capacity: plan.runEvents, costs: base + plan.runCosts }, { offset: base + plan.runDevices, capacity: plan.runDeviceCount }, unit, devices);
 	}
 
 	/** 4 KiB frames that kernel-built tables hold now. */

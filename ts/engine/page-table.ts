@@ -27,6 +27,7 @@ import {
 	OUTCOME_TRANSLATED,
 	TABLE_DONE,
 	TABLE_FRAMES,
+	TABLE_KEEP,
 	TABLE_LEAVES,
 	TABLE_MAPPED,
 	TABLE_REPLACED,
@@ -113,6 +114,7 @@ export class PageTable {
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
 		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || lg2 <= largestLeafLg2)), true);
 		view.setUint32(record + TABLE_FRAMES, 0, true);
+		view.setUint32(record + TABLE_KEEP, 0, true);
 		if (exports.openTable(context, record) !== EDIT_OK) {
 			freed(record);
 			throw new EngineError("OutOfFrames", "no frame is left for the root", { operation: "Engine.createTable", knob: "tables.frames" });

@@ -12,6 +12,7 @@ import {
 	CACHE_SECOND,
 	CACHE_WALK_FIRST,
 	CACHE_WALK_SECOND,
+	COST_TABLE_BYTES,
 	DEVICE_ENTRY_BYTES,
 	ENGINE_BYTES,
 	EVENTS_BYTES,
@@ -151,6 +152,7 @@ export interface EnginePlan {
 	batch: number;
 	batchCapacity: number;
 	run: number;
+	runCosts: number;
 	runEvents: number;
 	runDevices: number;
 	runDeviceCount: number;
@@ -238,6 +240,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 	const owned = memory.map((region, index) => (region.kind === "owned" ? take(Number(region.size), `memory[${index}].size`, FRAME_BYTES) : -1));
 	const batch = take(batchCapacity * (BATCH_REQUEST_BYTES + BATCH_ANSWER_BYTES), "batch");
 	const run = take(runEvents * EVENTS_BYTES, "run.events");
+	const runCosts = take(runEvents > 0 ? COST_TABLE_BYTES : 0, "run.events");
 	const runDevices = take(runDeviceCount * RUN_DEVICE_BYTES, "run.devices");
 	const bytes = Math.ceil(end / 16) * 16;
 	if (!(bytes <= MOST_BYTES)) {
@@ -271,6 +274,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		batch,
 		batchCapacity,
 		run,
+		runCosts,
 		runEvents,
 		runDevices,
 		runDeviceCount,

@@ -1,4 +1,9 @@
 import {
+	COST_HIT,
+	COST_OTHER,
+	COST_REFERENCES,
+	COST_TABLE_BYTES,
+	RUN_COSTS,
 	RUN_DEVICE_BYTES,
 	RUN_DEVICE_DMA,
 	RUN_DEVICE_FAULTS,
@@ -6,6 +11,8 @@ import {
 	RUN_DEVICE_MATCHED,
 	RUN_DEVICE_MISSES,
 	RUN_DEVICE_PEAK,
+	RUN_DEVICE_PREFETCH_REFERENCES,
+	RUN_DEVICE_PREFETCHES,
 	RUN_DEVICE_REFERENCES,
 	RUN_DEVICE_RID,
 	RUN_DEVICE_STALE,
@@ -13,8 +20,11 @@ import {
 	RUN_DEVICE_UNEXPLAINED,
 	RUN_DEVICE_WRONG,
 	RUN_IGNORE_INVALIDATIONS,
+	RUN_PREFETCH,
 	RUN_VERIFY,
+	TABLE_KEEP,
 } from "../../assembly/layout.ts";
+import { EngineError } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
 import type { PageTable } from "./page-table.ts";
 import type { Unit } from "./unit.ts";
@@ -30,6 +40,8 @@ export interface RunColumns {
 	answerPa: Uint32Array;
 	id: Uint32Array;
 	pasid: Uint32Array;
+	/** what a dma event cost, in the unit of the costs that the run was given; else as it was */
+	cost: Float32Array;
 	kind: Uint8Array;
 	flags: Uint8Array;
 	verdict: Uint8Array;
@@ -37,6 +49,23 @@ export interface RunColumns {
 	answer: Uint8Array;
 	/** fault code of a dma event, EDIT_* of an edit */
 	code: Uint16Array;
+	/** lg2 bytes of the leaf that answered a dma event; 0 when none did */
+	leaf: Uint8Array;
+	/** ACCESS_* bits of that answer */
+	rights: Uint8Array;
+}
+
+/** What a request costs, in any one unit. Levels count from 0, the table of the smallest leaves; what is absent costs 0. */
+export interface RequestCosts {
+	/** an answer of the IOTLB */
+	hit?: number;
+	/** every other request, on top of its memory references */
+	miss?: number;
+	/** one memory reference of a walk, by level */
+	first?: readonly number[];
+	second?: readonly number[];
+	/** one memory reference into device tables, by level */
+	tables?: readonly number[];
 }
 
 /** Counters of one device of a run. */
@@ -52,6 +81,9 @@ export interface RunDeviceCounters {
 	stale: number;
 	/** most bytes mapped at a time */
 	peakBytes: number;
+	/** translations fetched ahead, and the memory references that took: in no other figure of the device */
+	prefetches: number;
+	prefetchReferences: number;
 }
 
 /** Runs columns of recorded events through one unit, with tables that were lent to the engine. */
@@ -61,7 +93,7 @@ export class EventRun {
 		private readonly exports: EngineExports,
 		private readonly views: Views,
 		private readonly context: number,
-		private readonly buffer: { offset: number; capacity: number },
+		private readonly buffer: { offset: number; capacity: number; costs: number },
 		private readonly records: { offset: number; capacity: number },
 		readonly unit: Unit,
 		devices: Array<{ rid: number; table: PageTable | null }>,
@@ -71,26 +103,45 @@ export class EventRun {
 		devices.forEach(({ rid, table }, i) => {
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_RID, rid, true);
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_TABLE, table?.record ?? 0, true);
+			// a kernel does not free a table at the unmap of its last page: the walk caches may point to it until they are invalidated
+			if (table !== null) view.setUint32(table.record + TABLE_KEEP, 1, true);
 		});
 		this.deviceCount = devices.length;
 	}
 
 	private readonly deviceCount: number;
 
+	/** Fill the cost column from now on. @throws EngineError BadConfig for what is no cost */
+	setCosts(costs: RequestCosts): void {
+		const view = this.views.data();
+		const at = this.buffer.costs;
+		this.views.bytes().fill(0, at, at + COST_TABLE_BYTES);
+		const put = (offset: number, value: number, knob: string) => {
+			if (!Number.isFinite(value) || value < 0) throw new EngineError("BadConfig", `a cost must be a number of at least 0, not ${value}`, { operation: "EventRun.setCosts", knob });
+			view.setFloat64(at + offset, value, true);
+		};
+		put(COST_HIT, costs.hit ?? 0, "hit");
+		put(COST_OTHER, costs.miss ?? 0, "miss");
+		for (const [stage, name] of (["first", "second", "tables"] as const).entries()) {
+			const levels = costs[name] ?? [];
+			if (levels.length > 8) throw new EngineError("BadConfig", `${levels.length} levels, there are 8 at most`, { operation: "EventRun.setCosts", knob: name });
+			for (const [level, value] of levels.entries()) put(COST_REFERENCES + 64 * stage + 8 * level, value, `${name}[${level}]`);
+		}
+		this.priced = true;
+	}
+
+	private priced = false;
+
 	columns(): RunColumns {
 		const { offset, capacity } = this.buffer;
 		const buffer = this.views.buffer();
 		let at = offset;
-		const words = (count: number) => {
-			const column = new Uint32Array(buffer, at, count);
-			at += 4 * count;
-			return column;
+		const take = (length: number) => {
+			at += length;
+			return at - length;
 		};
-		const bytes = () => {
-			const column = new Uint8Array(buffer, at, capacity);
-			at += capacity;
-			return column;
-		};
+		const words = (count: number) => new Uint32Array(buffer, take(4 * count), count);
+		const bytes = () => new Uint8Array(buffer, take(capacity), capacity);
 		return {
 			capacity,
 			iova: words(2 * capacity),
@@ -99,18 +150,26 @@ export class EventRun {
 			answerPa: words(2 * capacity),
 			id: words(capacity),
 			pasid: words(capacity),
+			cost: new Float32Array(buffer, take(4 * capacity), capacity),
 			kind: bytes(),
 			flags: bytes(),
 			verdict: bytes(),
 			answer: bytes(),
-			code: new Uint16Array(buffer, at, capacity),
+			code: new Uint16Array(buffer, take(2 * capacity), capacity),
+			leaf: bytes(),
+			rights: bytes(),
 		};
 	}
 
-	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table. */
-	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean } = {}): void {
-		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY);
-		this.exports.run(this.context, this.unit.record, this.buffer.offset, this.buffer.capacity, from, to, this.records.offset, this.deviceCount, flags);
+	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table; `prefetch` fetches the next page's translation after every walk. */
+	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean; prefetch?: boolean } = {}): void {
+		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY) | (this.priced ? RUN_COSTS : 0) | (options.prefetch ? RUN_PREFETCH : 0);
+		this.exports.run(this.context, this.unit.record, this.buffer.offset, this.buffer.capacity, from, to, this.records.offset, this.deviceCount, flags, this.buffer.costs);
+	}
+
+	/** 4 KiB frames that tables hold now. */
+	get tableFrames(): number {
+		return this.exports.framesUsed(this.context);
 	}
 
 	device(index: number): RunDeviceCounters {
@@ -127,6 +186,8 @@ export class EventRun {
 			unexplained: at(RUN_DEVICE_UNEXPLAINED),
 			stale: at(RUN_DEVICE_STALE),
 			peakBytes: at(RUN_DEVICE_PEAK),
+			prefetches: at(RUN_DEVICE_PREFETCHES),
+			prefetchReferences: at(RUN_DEVICE_PREFETCH_REFERENCES),
 		};
 	}
 }

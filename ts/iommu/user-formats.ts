@@ -58,7 +58,7 @@ const sv: Format = {
 	},
 };
 
-const FORMATS: Record<string, Format> = { vtd: x86, amdvi: x86, smmuv3: vmsav8, riscv: sv };
+const FORMATS: Record<string, Format> = { vtd: x86, smmuv3: vmsav8, amdvi: x86, riscv: sv };
 
 function* walk(format: Format, read: (address: bigint) => bigint | undefined, table: bigint, level: number, base: bigint, first: bigint, last: bigint, rights: { read: boolean; write: boolean }): Iterable<UserLeaf> {
 	const span = 1n << BigInt(12 + 9 * level);

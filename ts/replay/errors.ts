@@ -7,7 +7,11 @@ export type ReplayErrorCode =
 	/** `strict` was asked for and a line could not be read */
 	| "damaged"
 	/** the inputs do not belong together: two of one side, or two different runs */
-	| "mismatch";
+	| "mismatch"
+	/** a trace file of a version that this ioasid does not know */
+	| "version"
+	/** an optional package that the format needs is not installed */
+	| "absent";
 
 /** An input that cannot be imported, with the place where that showed. */
 export class ReplayError extends Error {

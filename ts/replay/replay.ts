@@ -9,12 +9,20 @@ import {
 	ANSWER_VERDICT,
 	ANSWER_WRONG,
 } from "../../assembly/layout.ts";
-import { behind, hexAt } from "./explain.ts";
-import { importTrace } from "./importers/import.ts";
-import { CHUNK, type HardwareOptions, setUpMachine } from "./machine.ts";
+import type { RunDeviceCounters } from "../engine/index.ts";
+import { explainAll, type Question } from "./explain.ts";
+import type { TraceHead, TraceStream } from "./head.ts";
+import { hexAt } from "./history/words.ts";
+import { type CostTable, Latency, requestCosts } from "./latency.ts";
+import { type HardwareOptions, setUpMachine } from "./machine.ts";
+import { type ReplayObserver, STRETCH, type Stretch } from "./observer.ts";
+import { PageSizes } from "./page-sizes.ts";
+import { pageOf } from "./rows.ts";
 import type { Progress, Source } from "./source.ts";
+import { openTrace, streamOf } from "./stream.ts";
 import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
-import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, Verdict } from "./trace.ts";
+import { type Columns, type Damage, Kind, NO_PASID, Scope, type Trace, type TraceDevice, Verdict } from "./trace.ts";
+import { firstWarmRow, type WarmUp } from "./warm-up.ts";
 
 export interface ReplayOptions extends HardwareOptions {
 	/** caches are never cleared */
@@ -26,14 +34,24 @@ export interface ReplayOptions extends HardwareOptions {
 	to?: number;
 	/** events at most */
 	limit?: number;
+	/** what comes before warms caches and tables, and is left out of the figures */
+	warmUp?: WarmUp;
+	/** what requests cost, for `latency` of the summary */
+	costs?: CostTable;
 	/** the first damaged line throws */
 	strict?: boolean;
+	/** chunk by chunk; default: large joined recordings ({@link openTrace}) */
+	stream?: boolean;
 	/** disagreements that are explained; default 10 */
 	explain?: number;
 	signal?: AbortSignal;
 	onProgress?: (progress: ReplayProgress) => void;
 	/** told of the first damaged places once the import is done */
 	onDamage?: (place: Damage) => void;
+	/** told of the trace once the import is done */
+	onTrace?: (trace: TraceStream) => void;
+	/** what reports and exports are gathered by */
+	observers?: readonly ReplayObserver[];
 }
 
 export type ReplayProgress = ({ phase: "import" } & Progress) | { phase: "replay"; done: number; total: number };
@@ -45,34 +63,46 @@ const KEPT_FAULTS = 100_000;
 export async function replay(sources: Source | readonly Source[], options: ReplayOptions = {}): Promise<ReplaySummary> {
 	const { onProgress } = options;
 	const started = performance.now();
-	const trace = await importTrace(sources, {
+	const trace = await openTrace(sources, {
 		...(options.signal ? { signal: options.signal } : {}),
 		...(options.strict ? { strict: true } : {}),
+		...(options.stream === undefined ? {} : { stream: options.stream }),
 		...(options.from === undefined ? {} : { from: options.from }),
 		...(options.to === undefined ? {} : { to: options.to }),
 		...(onProgress ? { onProgress: (progress: Progress) => onProgress({ phase: "import", ...progress }) } : {}),
 	});
-	for (const place of trace.report.damage) options.onDamage?.(place);
-	return replayTrace(trace, options, (performance.now() - started) / 1000);
+	for (const place of trace.head.report.damage) options.onDamage?.(place);
+	options.onTrace?.(trace);
+	return replayStream(trace, options, (performance.now() - started) / 1000);
 }
 
-/** Which rows of the trace are replayed. */
-function selected(trace: Trace, options: ReplayOptions): Uint8Array | null {
+/** Index of the one device that is replayed; null: all. */
+function selected(devices: readonly TraceDevice[], options: ReplayOptions): number | null {
 	if (options.device === undefined) return null;
 	const wanted = options.device.includes(".") && options.device.split(":").length === 2 ? `0000:${options.device}` : options.device;
-	const id = trace.devices.findIndex((device) => device.name === wanted);
-	if (id < 0) throw new RangeError(`no device ${options.device} in the trace; there are ${trace.devices.map((device) => device.name).join(", ") || "none"}`);
-	const { columns } = trace;
-	const keep = new Uint8Array(columns.length);
-	for (let i = 0; i < columns.length; i++) keep[i] = columns.kind[i] === Kind.invalidate || columns.id[i] === id ? 1 : 0;
-	return keep;
+	const id = devices.findIndex((device) => device.name === wanted);
+	if (id < 0) throw new RangeError(`no device ${options.device} in the trace; there are ${devices.map((device) => device.name).join(", ") || "none"}`);
+	return id;
+}
+
+/** The rows that are replayed, with the number of rows of the trace that were looked at for them. */
+async function* scoped(trace: TraceStream, id: number | null, limit: number): AsyncGenerator<{ columns: Columns; seen: number }, void, undefined> {
+	let seen = 0;
+	let kept = 0;
+	for await (const whole of trace.chunks()) {
+		if (kept >= limit) return;
+		const columns = filtered(whole, id, limit - kept);
+		kept += columns.length;
+		seen += whole.length;
+		yield { columns, seen };
+	}
 }
 
 /** Rows that are left, as columns of their own. */
-function filtered(columns: Columns, keep: Uint8Array | null, limit: number): Columns {
-	if (keep === null) return limit < columns.length ? { ...columns, length: limit } : columns;
+function filtered(columns: Columns, id: number | null, limit: number): Columns {
+	if (id === null) return limit < columns.length ? { ...columns, length: limit } : columns;
 	const rows: number[] = [];
-	for (let i = 0; i < columns.length && rows.length < limit; i++) if (keep[i]) rows.push(i);
+	for (let i = 0; i < columns.length && rows.length < limit; i++) if (columns.kind[i] === Kind.invalidate || columns.id[i] === id) rows.push(i);
 	const words = (column: Uint32Array) => {
 		const out = new Uint32Array(2 * rows.length);
 		rows.forEach((row, i) => {
@@ -96,38 +126,75 @@ function filtered(columns: Columns, keep: Uint8Array | null, limit: number): Col
 }
 
 /** Replay a trace that is in memory. @throws EngineError, RangeError (unknown device) */
-export async function replayTrace(trace: Trace, options: ReplayOptions = {}, importSeconds = 0): Promise<ReplaySummary> {
+export function replayTrace(trace: Trace, options: ReplayOptions = {}, importSeconds = 0): Promise<ReplaySummary> {
+	return replayStream(streamOf(trace), options, importSeconds);
+}
+
+/** Replay a trace chunk by chunk. @throws EngineError, RangeError (unknown device), ReplayError (the file changed or breaks) */
+export async function replayStream(stream: TraceStream, options: ReplayOptions = {}, importSeconds = 0): Promise<ReplaySummary> {
+	const trace = stream.head;
 	const notes = [...trace.report.notes];
-	if (!hasTables(trace)) return loggedOnly(trace, notes, importSeconds);
-	const columns = filtered(trace.columns, selected(trace, options), options.limit ?? Number.POSITIVE_INFINITY);
-	const scoped: Trace = { ...trace, columns };
+	if (stream.trace !== undefined && !hasTables(stream.trace)) return loggedOnly(trace, notes, importSeconds);
+	const device = selected(trace.devices, options);
+	const limit = options.limit ?? Number.POSITIVE_INFINITY;
 	if (trace.architecture === "smmuv3") notes.push("recorded on SMMUv3, replayed on VT-d second-stage tables");
 	if (trace.stage === "first") notes.push("recorded with first-stage tables, replayed on second-stage ones without PASID");
 
-	const machine = setUpMachine(scoped, options);
+	const machine = setUpMachine(trace, options);
 	const { run } = machine;
 	const buffer = run.columns();
 	const summary = emptySummary(trace, notes, importSeconds);
-	summary.events = columns.length;
 	const explained = options.explain ?? 10;
+	const observers = options.observers ?? [];
+	const step = observers.length === 0 ? Number.POSITIVE_INFINITY : STRETCH;
+	const pageSizes = new PageSizes();
+	const latency = options.costs === undefined ? null : new Latency();
+	if (options.costs !== undefined) run.setCosts(requestCosts(options.costs));
+	let warming = 0;
+	const counted = () => trace.devices.map((_, index) => run.device(index));
+	let before = counted();
+	const questions: Question[] = [];
 	let milliseconds = 0;
-	for (let first = 0; first < columns.length; first += CHUNK) {
+	for await (const { columns, seen } of scoped(stream, device, limit)) {
 		options.signal?.throwIfAborted();
-		const count = Math.min(CHUNK, columns.length - first);
-		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(first, first + count));
-		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(2 * first, 2 * (first + count)));
+		const count = columns.length;
+		for (const name of ["kind", "flags", "verdict", "id", "pasid"] as const) buffer[name].set(columns[name].subarray(0, count));
+		for (const name of ["iova", "size", "pa"] as const) buffer[name].set(columns[name].subarray(0, 2 * count));
 		if (trace.stage === "first") withoutPasid(buffer, count);
 		if (trace.architecture !== "vtd" || trace.stage === "first") withoutReasons(buffer, count);
-		const before = performance.now();
-		run.run(0, count, { ignoreInvalidations: options.ignoreInvalidations ?? false });
-		milliseconds += performance.now() - before;
-		for (let i = 0; i < count; i++) judge(scoped, first + i, buffer.answer[i], buffer.code[i], buffer.answerPa, i, summary, explained);
-		options.onProgress?.({ phase: "replay", done: first + count, total: columns.length });
+		const { time } = columns;
+		const warm = firstWarmRow(columns, summary.events, options.warmUp);
+		for (let from = 0; from < count; ) {
+			const end = Math.min(from + step, count);
+			// a stretch ends at the mark
+			const to = from < warm && end > warm ? warm : end;
+			const start = performance.now();
+			run.run(from, to, { ignoreInvalidations: options.ignoreInvalidations ?? false, prefetch: options.prefetch ?? false });
+			milliseconds += performance.now() - start;
+			const stretch: Stretch = { run, rows: buffer, from, to, time, devices: trace.devices, domains: machine.domains };
+			for (const observer of observers) observer.observe(stretch);
+			if (to <= warm) before = counted();
+			else {
+				pageSizes.observe(stretch);
+				latency?.observe(stretch);
+			}
+			from = to;
+		}
+		warming += warm;
+		countEdits(buffer, count, summary);
+		for (let i = warm; i < count; i++) {
+			if (!judge(trace, columns, i, buffer.answer[i], buffer.code[i], buffer.answerPa, summary, explained)) continue;
+			const answered = buffer.answer[i] & ANSWER_FAULT ? null : { low: buffer.answerPa[2 * i], high: buffer.answerPa[2 * i + 1] };
+			questions.push({ row: summary.events + i, page: pageOf(columns.iova, i), answered });
+		}
+		summary.events += count;
+		options.onProgress?.({ phase: "replay", done: seen, total: trace.events });
 		// let a browser breathe, and an abort arrive
 		await new Promise((resume) => setTimeout(resume, 0));
 	}
+	for (const [i, because] of (await explainAll(trace, scoped(stream, device, limit), questions)).entries()) summary.disagreements[i].because = because;
 	trace.devices.forEach((device, index) => {
-		const counters = run.device(index);
+		const counters = since(before[index], run.device(index));
 		const disagreements = counters.wrong + counters.unexplained;
 		summary.dma.total += counters.dma;
 		summary.dma.matched += counters.matched;
@@ -139,21 +206,27 @@ export async function replayTrace(trace: Trace, options: ReplayOptions = {}, imp
 		const { dma, hits, misses, peakBytes, references, faults } = counters;
 		summary.perDevice.push({ sid: device.rid, name: device.name, dma, hits, misses, peakBytes, references, faults, disagreements });
 	});
+	summary.perPageSize = pageSizes.figures();
+	if (latency !== null) summary.latency = latency.figures(options.costs ?? {}, trace.devices.map(({ name }) => name));
+	if (options.warmUp !== undefined) summary.warmUp = { events: warming, dma: before.reduce((sum, { dma }) => sum + dma, 0) };
 	summary.seconds = milliseconds / 1000;
-	summary.eventsPerSecond = milliseconds > 0 ? Math.round((columns.length / milliseconds) * 1000) : 0;
+	summary.eventsPerSecond = milliseconds > 0 ? Math.round((summary.events / milliseconds) * 1000) : 0;
 	machine.dispose();
 	return summary;
 }
 
-function emptySummary({ columns, report, loggedFaults }: Trace, notes: string[], importSeconds: number): ReplaySummary {
+function emptySummary({ report, loggedFaults }: TraceHead, notes: string[], importSeconds: number): ReplaySummary {
 	return {
 		version: 1,
-		events: columns.length,
+		events: 0,
 		dma: { total: 0, matched: 0, wrongAddress: 0, unexplained: 0, stale: 0 },
 		iotlb: { hits: 0, misses: 0 },
 		recorded: { hits: 0, misses: 0, agree: 0, disagree: 0 },
 		faults: { recorded: 0, matched: 0, list: [], ...(loggedFaults === undefined ? {} : { logged: loggedFaults }) },
 		perDevice: [],
+		perPageSize: [],
+		latency: null,
+		warmUp: null,
 		seconds: 0,
 		eventsPerSecond: 0,
 		importSeconds,
@@ -173,9 +246,10 @@ function hasTables({ columns, loggedFaults }: Trace): boolean {
 }
 
 /** The summary of a kernel log alone: its faults are told, not replayed. */
-function loggedOnly(trace: Trace, notes: string[], importSeconds: number): ReplaySummary {
+function loggedOnly(trace: TraceHead, notes: string[], importSeconds: number): ReplaySummary {
 	const summary = emptySummary(trace, notes, importSeconds);
-	summary.faults.recorded = trace.columns.length;
+	summary.events = trace.events;
+	summary.faults.recorded = trace.events;
 	return summary;
 }
 
@@ -194,16 +268,25 @@ function withoutPasid(buffer: { kind: Uint8Array; flags: Uint8Array; pasid: Uint
 	}
 }
 
-/** Book one answer. */
-function judge(trace: Trace, row: number, answer: number, code: number, answerPa: Uint32Array, slot: number, summary: ReplaySummary, explained: number): void {
-	const { columns, devices } = trace;
-	const kind = columns.kind[row];
-	if (kind === Kind.invalidate) return;
-	if (kind === Kind.map || kind === Kind.unmap) {
-		if (answer & ANSWER_REFUSED) summary.refusedEdits++;
-		if (answer & ANSWER_REPLACED) summary.replacedMaps++;
-		return;
+/** What happened after `before`; the most bytes mapped are of the whole run. */
+function since(before: RunDeviceCounters, now: RunDeviceCounters): RunDeviceCounters {
+	const out = { ...now };
+	for (const name of Object.keys(now) as (keyof RunDeviceCounters)[]) if (name !== "peakBytes") out[name] -= before[name];
+	return out;
+}
+
+function countEdits({ kind, answer }: { kind: Uint8Array; answer: Uint8Array }, count: number, summary: ReplaySummary): void {
+	for (let i = 0; i < count; i++) {
+		if (kind[i] !== Kind.map && kind[i] !== Kind.unmap) continue;
+		if (answer[i] & ANSWER_REFUSED) summary.refusedEdits++;
+		if (answer[i] & ANSWER_REPLACED) summary.replacedMaps++;
 	}
+}
+
+/** Book one answer to a dma or fault row; true when it is a disagreement to be explained. */
+function judge({ devices }: TraceHead, columns: Columns, row: number, answer: number, code: number, answerPa: Uint32Array, summary: ReplaySummary, explained: number): boolean {
+	const kind = columns.kind[row];
+	if (kind !== Kind.dma && kind !== Kind.fault) return false;
 	const verdict = columns.verdict[row];
 	if (verdict !== Verdict.none) {
 		if (verdict === Verdict.hit) summary.recorded.hits++;
@@ -221,15 +304,16 @@ function judge(trace: Trace, row: number, answer: number, code: number, answerPa
 		const fault: ReplayFault = { sid: device.rid, address: hexAt(columns.iova, row), reason: code, write: (columns.flags[row] & ACCESS_WRITE) !== 0 };
 		summary.faults.list.push(fault);
 	}
-	if (judged === ANSWER_MATCHED || judged === 0 || summary.disagreements.length >= explained) return;
+	if (judged === ANSWER_MATCHED || judged === 0 || summary.disagreements.length >= explained) return false;
 	const disagreement: Disagreement = {
 		time: columns.time[row],
 		device: device.name,
 		address: hexAt(columns.iova, row),
 		kind: judged === ANSWER_WRONG ? "wrong address" : "unexplained",
 		recorded: kind === Kind.fault ? `fault ${columns.pa[2 * row]}` : hexAt(columns.pa, row),
-		replayed: answer & ANSWER_FAULT ? `fault ${code}` : hexAt(answerPa, slot),
-		because: behind(trace, row),
+		replayed: answer & ANSWER_FAULT ? `fault ${code}` : hexAt(answerPa, row),
+		because: "",
 	};
 	summary.disagreements.push(disagreement);
+	return true;
 }

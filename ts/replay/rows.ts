@@ -81,6 +81,37 @@ export function trimmed(columns: Columns, length = columns.length): Columns {
 	};
 }
 
+/** All rows of `parts`, one after the other. */
+export function joinColumns(parts: readonly Columns[]): Columns {
+	const joined = makeColumns(parts.reduce((sum, { length }) => sum + length, 0));
+	for (const part of parts) {
+		const at = joined.length;
+		const { length } = part;
+		for (const name of ["kind", "flags", "verdict"] as const) joined[name].set(part[name].subarray(0, length), at);
+		for (const name of ["id", "pasid"] as const) joined[name].set(part[name].subarray(0, length), at);
+		for (const name of ["iova", "size", "pa"] as const) joined[name].set(part[name].subarray(0, 2 * length), 2 * at);
+		joined.time.set(part.time.subarray(0, length), at);
+		joined.length += length;
+	}
+	return joined;
+}
+
+/** Rows [from, to), as views. */
+export function slice(columns: Columns, from: number, to: number): Columns {
+	return {
+		length: to - from,
+		time: columns.time.subarray(from, to),
+		kind: columns.kind.subarray(from, to),
+		flags: columns.flags.subarray(from, to),
+		verdict: columns.verdict.subarray(from, to),
+		id: columns.id.subarray(from, to),
+		pasid: columns.pasid.subarray(from, to),
+		iova: columns.iova.subarray(2 * from, 2 * to),
+		size: columns.size.subarray(2 * from, 2 * to),
+		pa: columns.pa.subarray(2 * from, 2 * to),
+	};
+}
+
 function copyPair(to: Uint32Array, row: number, from: Uint32Array, index: number): void {
 	to[2 * row] = from[2 * index];
 	to[2 * row + 1] = from[2 * index + 1];

@@ -33,6 +33,8 @@ export interface OpenOptions {
 export interface OpenedSource {
 	/** base name, for messages */
 	name: string;
+	/** bytes before decompression; null when it cannot be known, as for a pipe, which cannot be read twice either */
+	size: number | null;
 	/**
 	 * The decompressed bytes, in chunks. Compressed input that is cut or broken is not thrown away: what could be
 	 * decoded comes out, then `onDamage` is told.
@@ -54,6 +56,7 @@ export function openSource(source: Source, options: OpenOptions = {}): OpenedSou
 	const raw = rawInput(source);
 	return {
 		name: raw.name,
+		size: raw.total,
 		bytes: (onDamage) => decoded(raw, options, onDamage),
 	};
 }

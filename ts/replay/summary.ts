@@ -28,6 +28,12 @@ export interface ReplaySummary {
 		logged?: LoggedFault[];
 	};
 	perDevice: ReplayDevice[];
+	/** look-ups of the IOTLB by the leaf that answered */
+	perPageSize: PageSizeFigures[];
+	/** null without a table of costs */
+	latency: LatencyFigures | null;
+	/** what came before the mark and is in no figure but `events`, `refusedEdits` and `replacedMaps`; null without a mark */
+	warmUp: { events: number; dma: number } | null;
 	/** of the engine part */
 	seconds: number;
 	eventsPerSecond: number;
@@ -41,6 +47,26 @@ export interface ReplaySummary {
 	replacedMaps: number;
 	/** maps and unmaps that the tables refused (misaligned, too wide) */
 	refusedEdits: number;
+}
+
+export interface PageSizeFigures {
+	/** bytes of the leaf; null: none answered (a fault) */
+	bytes: number | null;
+	hits: number;
+	misses: number;
+}
+
+/** What the requests of dma and fault events cost, in the unit of the table of costs. */
+export interface LatencyFigures {
+	/** as the table says; empty when it does not */
+	unit: string;
+	/** events */
+	count: number;
+	mean: number;
+	p50: number;
+	p99: number;
+	most: number;
+	perDevice: { name: string; count: number; mean: number; p50: number; p99: number; most: number }[];
 }
 
 /** A fault that the replay raised. */

@@ -128,6 +128,8 @@ export interface Trace {
 	stage: "first" | "second";
 	/** base names of the inputs */
 	files: string[];
+	/** time 0 in microseconds since 1970, when the recorder's clock says */
+	startedAt?: number;
 	devices: TraceDevice[];
 	columns: Columns;
 	report: ImportReport;

@@ -85,6 +85,9 @@ export interface DoorEvent {
 	ambiguous: boolean;
 }
 
+/** Formats of PASID tables that a guest may own. */
+const PASID_TABLES: readonly string[] = ["smmuv3", "amdvi", "riscv"];
+
 const WRAPPERS = { pci: "rid", pci_pasid: "rid_pasid", pci_vpasid: "rid_pasid", pci_enqcmd: "rid_pasid_global", sw: "sw" } as const;
 
 /** What is left of [0, last] without the reserved ranges. */
@@ -116,6 +119,7 @@ export abstract class IoasidFile {
 		isContainer = false,
 	) {
 		this.context = new Context(policy, name, isContainer);
+		this.context.deviceLeft = () => this.settle();
 	}
 
 	protected get policy(): Readonly<Policy> {
@@ -217,7 +221,9 @@ export abstract class IoasidFile {
 		this.bound(operation, device);
 		const node = this.node(operation, ioasid);
 		const { vpasid, queue, noSnoopUnused, noAutoPin, wrapper } = options;
-		const mode = options.mode ?? (wrapper === undefined ? undefined : WRAPPERS[wrapper]);
+		const meant = wrapper === undefined ? undefined : WRAPPERS[wrapper];
+		const mode = options.mode ?? meant;
+		if (meant !== undefined && mode !== meant) refuse("EINVAL", `${operation}: ${wrapper} means ${meant}, not ${mode}: device ${device.name}`);
 		if (this.policy.explicitEnable && node.enabled) refuse("EINVAL", `${operation}: ioasid ${ioasid} is enabled already`);
 		if (this.policy.groupPolicy === "implicit-flag" && !options.implicitGroup) {
 			for (const member of device.group.members) {
@@ -239,8 +245,8 @@ export abstract class IoasidFile {
 				}),
 			{ Occupied: "EBUSY" },
 		);
-		const { pasid } = attachment;
-		return vpasid !== undefined && this.policy.exposePasid && pasid !== null ? { attachment, ppasid: pasid } : { attachment };
+		// a note under a guest's PASID table has the guest's own number
+		return vpasid !== undefined && this.policy.exposePasid ? { attachment, ppasid: attachment.pasid ?? vpasid } : { attachment };
 	}
 
 	protected mirrorFor(_device: Device, node: IoasidNode): AddressSpace {
@@ -288,9 +294,12 @@ export abstract class IoasidFile {
 
 	/** @throws DoorError EBUSY while something is attached, or a child lives */
 	free(ioasid: number): void {
-		const node = this.node("free", ioasid);
+		const node = this.ready("free", ioasid);
 		call(() => node.space.free());
-		for (const mirror of node.mirrors) mirror.free();
+		for (const mirror of node.mirrors) {
+			mirror.free();
+			this.context.spaces.delete(mirror);
+		}
 		this.context.spaces.delete(node.space);
 		this.numbers.delete(ioasid);
 	}
@@ -434,7 +443,7 @@ export abstract class IoasidFile {
 	}
 
 	protected newPasidTable(parent: AddressSpace, { format, addr, size }: { format: string; addr: bigint; size: number }, extra: { snoop?: Snoop; iopf?: boolean } = {}): PasidTableSpace {
-		if (!this.machine.tableReader.formats.includes(format)) refuse("EOPNOTSUPP", `alloc: no such PASID-table format: ${format}`);
+		if (!PASID_TABLES.includes(format)) refuse("EOPNOTSUPP", `alloc: no such PASID-table format: ${format}`);
 		if (!Number.isInteger(size) || size < 1 || size > 1 << 20) refuse("EINVAL", `alloc: a PASID table has 1 to 2^20 entries, not ${size}`);
 		if (addr < 0n || addr & 0x3fn) refuse("EINVAL", "alloc: the PASID table is not aligned");
 		return new PasidTableSpace(parent, format, addr, size, { ...this.options(), ...extra });
@@ -452,7 +461,7 @@ export abstract class IoasidFile {
 		const attachments = [...(space.attachments as Set<Attachment>)];
 		if (vpasid !== undefined && !(delegated ? vpasid < space.entries : attachments.some((a) => a.vpasid === vpasid))) refuse("EINVAL", `${operation}: no vPASID ${vpasid} of ioasid ${ioasid}`);
 		const addresses = range === undefined ? undefined : { first: range.first, last: range.first + range.size - 1n };
-		if (space instanceof UserSpace && caches.iotlb) call(() => space.refresh(addresses));
+		if (space instanceof UserSpace && caches.iotlb && (only === undefined || attachments.some(({ device }) => device === only))) call(() => space.refresh(addresses));
 		for (const { device, iommu, pasid, vpasid: number } of attachments) {
 			if (only !== undefined && device !== only) continue;
 			if (!delegated && vpasid !== undefined && number !== vpasid) continue;
@@ -528,15 +537,14 @@ export abstract class IoasidFile {
 
 	/** Answer a page request; of several that match, the oldest. @throws DoorError ENOENT */
 	respond(ioasid: number, address: bigint, code: "success" | "invalid", options: { cookie?: bigint; vpasid?: number } = {}): void {
-		const { space } = this.node("fault_respond", ioasid);
+		const { space } = this.ready("fault_respond", ioasid);
 		const { cookie, vpasid } = options;
 		call(
 			() =>
 				this.machine.pageRequests.respond((event) => {
 					if (event.space !== space || event.address !== address) return false;
 					if (cookie !== undefined && (this.context.devices.get(event.device)?.cookie ?? null) !== cookie) return false;
-					if (vpasid === undefined) return true;
-					return event.pasid === vpasid || this.machine.routes.find(event.device, space, vpasid, null) !== undefined;
+					return vpasid === undefined || (event.pasid ?? event.vpasid) === vpasid;
 				}, code),
 			{ NotFound: "ENOENT" },
 		);

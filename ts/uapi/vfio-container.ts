@@ -22,9 +22,30 @@ export class VfioContainer extends IommuV2 {
 
 	constructor(machine: Machine, policy: Partial<Policy> = {}, name?: string) {
 		super(machine, policy, name, true);
+		this.context.deviceLeft = (device) => {
+			this.context.devices.delete(device);
+			this.closeDevice(device);
+		};
 	}
 
 	// ---- groups
+
+	/** @throws DoorError ENOTTY: a container is given groups */
+	override bind(device: Device): never {
+		return refuse("ENOTTY", `bind: ${this.context.name} is a container: device ${device.name}`);
+	}
+
+	/** @throws DoorError ENOTTY */
+	override groupBind(): never {
+		return refuse("ENOTTY", `group_bind: ${this.context.name} is a container`);
+	}
+
+	/** @throws DoorError EBUSY for the container's own, and as at the other door */
+	override free(ioasid: number): void {
+		if (ioasid === this.hidden) refuse("EBUSY", `free: the container lives in it: ioasid ${ioasid}`);
+		super.free(ioasid);
+		if (this.current === ioasid) this.current = null;
+	}
 
 	/** @throws DoorError EBUSY (another owner), EINVAL (not viable), ENOTTY (in a container) */
 	setContainer(group: Group<Device>): void {
@@ -32,7 +53,11 @@ export class VfioContainer extends IommuV2 {
 		this.open(operation);
 		if (group.owner instanceof Context) refuse("EBUSY", `${operation}: group ${group.name} belongs to ${group.owner.name}`);
 		for (const member of group.members) if (this.machine.isBound(member)) refuse("EBUSY", `${operation}: ${member.name} is bound: group ${group.name}`);
-		call(() => this.machine.takeGroup(group, this.context));
+		call(() => {
+			this.machine.refuseUnviable(group, operation);
+			for (const member of group.members) if (this.machine.ownershipOf(member) === "user") this.machine.refuseAssignment(member, operation);
+			this.machine.takeGroup(group, this.context);
+		});
 		this.groups.add(group);
 		if (this.type === null) return;
 		try {
@@ -68,11 +93,17 @@ export class VfioContainer extends IommuV2 {
 		this.current = null;
 		if (number === null) return;
 		const { space, mirrors } = this.node("unset_container", number);
-		for (const each of [...mirrors, space]) if (each.attachments.size === 0 && each.children.size === 0) each.free();
-		if (space.children.size > 0) return;
-		this.numbers.delete(number);
-		this.context.spaces.delete(space);
-		for (const mirror of mirrors) this.context.spaces.delete(mirror);
+		// what was made below it goes with it
+		const below = [...this.numbers].filter(([, node]) => node.space === space || node.space.isBelow(space)).sort(([, x], [, y]) => y.space.depth - x.space.depth);
+		for (const [each, node] of below) {
+			node.space.free();
+			this.context.spaces.delete(node.space);
+			this.numbers.delete(each);
+		}
+		for (const mirror of mirrors) {
+			mirror.free();
+			this.context.spaces.delete(mirror);
+		}
 	}
 
 	/** @throws DoorError ENODEV (no group yet), EINVAL (no such type) */

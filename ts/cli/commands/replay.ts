@@ -1,50 +1,15 @@
-import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
-import { EngineError, parseCacheConfig } from "../../engine/index.ts";
-import type { IotlbChoice } from "../../replay/machine.ts";
-import { type ReplayOptions, type ReplayProgress, replay } from "../../replay/replay.ts";
+import { Command, Option } from "commander";
+import { type ReplayOptions, replay } from "../../replay/replay.ts";
+import type { Trace } from "../../replay/trace.ts";
+import { amount, costs, warmUpOf, whole } from "../arguments.ts";
 import { withExamples } from "../examples.ts";
+import { iotlb } from "../iotlb.ts";
+import { replayBar } from "../progress.ts";
 import { renderSummary } from "../render.ts";
-
-function iotlb(text: string): IotlbChoice {
-	if (text === "qemu-7.2" || text === "qemu-10") return text;
-	try {
-		return parseCacheConfig(text, "--iotlb");
-	} catch (error) {
-		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or qemu-7.2, qemu-10`);
-		throw error;
-	}
-}
-
-const amount = (text: string): number => {
-	const n = Number(text);
-	if (text.trim() === "" || !Number.isFinite(n) || n < 0) throw new InvalidArgumentError(`"${text}" is no number of at least 0`);
-	return n;
-};
-
-const whole = (text: string): number => {
-	const n = amount(text);
-	if (!Number.isInteger(n)) throw new InvalidArgumentError(`"${text}" is no whole number`);
-	return n;
-};
-
-/** A bar on a terminal, nothing elsewhere. */
-function progressBar(): { update: (progress: ReplayProgress) => void; stop: () => void } {
-	if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-	const bar = new cliProgress.SingleBar({ format: "{phase} {bar} {percentage}%", stream: process.stderr, clearOnComplete: true, hideCursor: true }, cliProgress.Presets.rect);
-	bar.start(1, 0, { phase: "import" });
-	return {
-		update: (p) => {
-			if (p.total === null || p.total === 0) return;
-			bar.setTotal(p.total);
-			bar.update(p.phase === "import" ? p.loaded : p.done, { phase: p.phase === "import" ? `import ${p.file}` : "replay" });
-		},
-		stop: () => bar.stop(),
-	};
-}
+import { ReplayOutputs } from "../replay-outputs.ts";
 
 /** Long options are named as the library's. */
-type Flags = ReplayOptions & { json?: boolean };
+type Flags = Omit<ReplayOptions, "warmUp"> & { json?: boolean; report?: string; perfetto?: string; plots?: boolean; warmUp?: number; warmUpEvents?: number };
 
 const command = new Command("replay")
 	.description("replay a recorded run through the engine and compare every DMA with what the recorder saw")
@@ -58,19 +23,37 @@ const command = new Command("replay")
 	.option("--from <us>", "from this time on, microseconds since the start", amount)
 	.option("--to <us>", "up to this time", amount)
 	.option("--limit <events>", "at most so many events", whole)
+	.addOption(new Option("--warm-up <us>", "leave what comes before this time out of the figures").argParser(amount).conflicts("warmUpEvents"))
+	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
+	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, miss, reference, first, second, tables", costs)
 	.option("--strict", "stop at the first damaged line, exit 1")
+	.option("--report <file>", "write one HTML file with plots: curves, hit rates, address spaces, life times, faults")
+	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")
+	.option("--plots", "sparklines of the hit rate over time; on a terminal they come without asking")
+	.option("--no-plots", "no sparklines")
+	.addHelpText("after", "\nExamples:\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --iotlb qemu-7.2\n  ioasid replay test/traces/vtd_mixed_cut.merged.csv.gz --plots --report report.html\n  ioasid replay test/traces/vtd_faults_edu.qemu.log.gz test/traces/vtd_faults_edu.guest_ftrace.txt.gz --perfetto faults.json")
 	.action(async (files: string[], flags: Flags) => {
-		const bar = progressBar();
+		const { json, report, perfetto, plots = process.stdout.isTTY && !json, warmUp: _time, warmUpEvents: _events, ...rest } = flags;
+		const options: ReplayOptions = { ...rest, ...warmUpOf(flags) };
+		const outputs = new ReplayOutputs({ ...(report === undefined ? {} : { report }), ...(perfetto === undefined ? {} : { perfetto }), plots });
+		const bar = replayBar();
 		const damage: string[] = [];
-		const { json, ...options } = flags;
+		options.observers = outputs.observers;
+		let trace: Trace | null = null;
+		// a report looks at the events again
+		if (report !== undefined || perfetto !== undefined) options.stream = false;
+		options.onTrace = (opened) => {
+			trace = opened.trace ?? null;
+		};
 		options.onProgress = bar.update;
 		options.onDamage = (place) => damage.push(`${place.file}${place.line === null ? "" : `:${place.line}`}: ${place.what}`);
 		try {
 			const summary = await replay(files, options);
+			if (trace !== null) await outputs.end(trace, options, summary);
 			bar.stop();
 			for (const line of damage.slice(0, 10)) console.error(line);
 			if (summary.damagedLines > 0) console.error(`${summary.damagedLines} damaged lines`);
-			console.log(json ? JSON.stringify(summary) : renderSummary(summary));
+			console.log(json ? JSON.stringify(summary) : [renderSummary(summary), ...outputs.lines(process.stdout.columns ?? 100)].join("\n"));
 		} finally {
 			bar.stop();
 		}

@@ -7,9 +7,10 @@
  */
 import type { LoggedFault } from "../logged-fault.ts";
 import type { Columns, Trace, TraceDevice } from "../trace.ts";
+import type { ReplayError, ReplayErrorCode } from "../errors.ts";
 import type { GuestLog } from "./guest-log.ts";
 
-/** A text format. */
+/** A format: text that is read line by line, or bytes. */
 export interface Importer {
 	/** short name, as in `--format` and messages: `qemu-vtd` */
 	readonly name: string;
@@ -20,9 +21,9 @@ export interface Importer {
 	 * reads (`gpa 0xd4e` of `gpa 0xd4ec000`); elsewhere it is a line like any other.
 	 */
 	readonly lastLine: "cut" | "whole";
-	/** How well the first lines fit, 0 (not at all) to 1; must not look at names. */
+	/** How well the first lines (as Latin-1) fit, 0 (not at all) to 1; must not look at names. */
 	recognise(head: string): number;
-	open(place: Place): LineParser;
+	open(place: Place): LineParser | BytesParser;
 }
 
 /** Reads the lines of one input. Lines must not be kept: they hold on to the whole chunk. */
@@ -32,12 +33,28 @@ export interface LineParser {
 	end(): Recording;
 }
 
+/** Reads the bytes of one input, in pieces of any size that must not be kept. */
+export interface BytesParser {
+	bytes(piece: Uint8Array): void;
+	/** After the last byte. */
+	end(): Recording | Promise<Recording>;
+}
+
+/** A parser of joined recordings whose rows can be taken out on the way, so that any number of them passes through. */
+export interface StreamingParser {
+	/** Whole chunks of rows that are there, 64 Ki rows at most in each; what is left comes with `end()`. */
+	chunks(): Columns[];
+	end(): JoinedLog;
+}
+
 /** Where a parser reports what it cannot use; knows the file and the line. */
 export interface Place {
 	/** well formed, but nothing for a replay */
 	ignored(): void;
 	/** should have been an event and cannot be read; throws when the caller asked for `strict` */
 	damage(what: string): void;
+	/** An error to throw when nothing after this place can be believed. */
+	error(code: ReplayErrorCode, what: string): ReplayError;
 }
 
 /** What one input held. */

@@ -7,11 +7,10 @@ import { trimmed } from "../rows.ts";
 import type { Source } from "../source.ts";
 import type { LoggedFault } from "../logged-fault.ts";
 import { withKernelFaults } from "../join/kernel.ts";
-import { type Columns, type ImportReport, Kind, type Trace } from "../trace.ts";
+import { type Columns, Kind, type Trace } from "../trace.ts";
 import type { GuestLog } from "./guest-log.ts";
 import type { HostLog, KernelLog } from "./contract.ts";
-import { MergedCsvParser } from "./merged-csv.ts";
-import { makeReport, type ReadOptions, type ReadResult, readSource, steps } from "./reading.ts";
+import { makeReport, type ReadOptions, type ReadResult, readSource } from "./reading.ts";
 
 /** How to import. */
 export interface ImportOptions extends ReadOptions {
@@ -33,16 +32,21 @@ export async function importTrace(sources: Source | readonly Source[], options: 
 	}
 	const joined = join(results);
 	report.notes.push(...joined.notes);
+	const zero = joined.columns.length === 0 ? 0 : joined.columns.time[0];
 	return {
 		architecture: joined.architecture,
 		stage: joined.stage,
 		files: results.map(({ name }) => name),
+		...(zero >= WALL_CLOCK ? { startedAt: zero } : {}),
 		devices: joined.devices,
-		columns: cut(joined.columns, options),
+		columns: cut(joined.columns, joined.columns.length === 0 ? 0 : joined.columns.time[0], options),
 		report,
 		...(joined.loggedFaults === undefined ? {} : { loggedFaults: joined.loggedFaults }),
 	};
 }
+
+/** A clock beyond September 2001 in microseconds is no time since boot: QEMU's stamps are the wall clock. */
+const WALL_CLOCK = 1e15;
 
 function isList(sources: Source | readonly Source[]): sources is readonly Source[] {
 	return Array.isArray(sources);
@@ -78,9 +82,8 @@ function join(results: ReadResult[]): Joined & { loggedFaults?: LoggedFault[] } 
 	return kernel === null ? (run as Joined) : withKernelFaults(run, kernel, host !== null);
 }
 
-/** Time from zero, and only the rows that `from` and `to` leave. */
-function cut(columns: Columns, { from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY }: ImportOptions): Columns {
-	const zero = columns.length === 0 ? 0 : columns.time[0];
+/** Time from `zero`, and only the rows that `from` and `to` leave; works in place. */
+export function cut(columns: Columns, zero: number, { from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY }: Pick<ImportOptions, "from" | "to">): Columns {
 	let kept = 0;
 	for (let row = 0; row < columns.length; row++) {
 		const time = columns.time[row] - zero;
@@ -90,46 +93,10 @@ function cut(columns: Columns, { from = Number.NEGATIVE_INFINITY, to = Number.PO
 		if (kept !== row) moveRow(columns, row, kept);
 		columns.time[kept++] = time;
 	}
-	return trimmed(columns, kept);
+	return kept === columns.kind.length ? columns : trimmed(columns, kept);
 }
 
 function moveRow(columns: Columns, from: number, to: number): void {
 	for (const column of [columns.kind, columns.flags, columns.verdict, columns.id, columns.pasid]) column[to] = column[from];
 	for (const column of [columns.iova, columns.size, columns.pa]) column.copyWithin(2 * to, 2 * from, 2 * from + 2);
-}
-
-/** Rows of a chunk of a streamed recording. */
-const CHUNK = 1 << 16;
-
-/** What a streamed recording yields. */
-export interface TraceChunk {
-	/** 64 Ki rows, fewer in the last chunk; time as in the file */
-	columns: Columns;
-	/** every device met so far; the list grows from chunk to chunk, its indices stay */
-	devices: Trace["devices"];
-	/** as far as the rows so far tell */
-	architecture: Trace["architecture"];
-	stage: Trace["stage"];
-	/** counts so far */
-	report: ImportReport;
-}
-
-/** Streams a merged CSV of any size in chunks of columns; throws a {@link ReplayError} when `source` is something else. */
-export async function* streamMergedCsv(source: Source, options: ReadOptions = {}): AsyncGenerator<TraceChunk, void, undefined> {
-	const report = makeReport();
-	let parser: MergedCsvParser | null = null;
-	for await (const step of steps(source, options, report)) {
-		if (!(step.parser instanceof MergedCsvParser)) {
-			throw new ReplayError("mismatch", `${step.name}: only joined CSV can be streamed, this is a ${step.importer.title}`, step.name);
-		}
-		parser = step.parser;
-		while (parser.length >= CHUNK) yield chunkOf(parser, report);
-	}
-	if (parser === null) return;
-	report.notes.push(...parser.notes());
-	if (parser.length > 0) yield chunkOf(parser, report);
-}
-
-function chunkOf(parser: MergedCsvParser, report: ImportReport): TraceChunk {
-	return { columns: parser.take(Math.min(CHUNK, parser.length)), devices: parser.devices, ...parser.kind(), report };
 }

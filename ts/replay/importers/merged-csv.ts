@@ -6,16 +6,20 @@
  * - `pa` of a `fault` row is the reason.
  * - `info`: map `r|w|rw`; dma `hit|miss;did=..;pte=..`; inv `page|domain|global|pasid|pasid-page`; fault `r|w`.
  *   A map `w` is read-write: no architecture that such files come from has write-only entries.
+ * - `ioasid convert` writes a line `# ioasid {..}` with the dictionary of the trace file, and into `info` what the above cannot
+ *   say: `flags=` and `;pasid=`, numbers as in the columns; inv `device`. Then nothing is guessed, and every column comes back.
  *
- * What recorded it is not said, but the entries are (`pte=`): an Arm descriptor has its access flag (bit 10) set, a VT-d
+ * Elsewhere, what recorded it is not said, but the entries are (`pte=`): an Arm descriptor has its access flag (bit 10) set, a VT-d
  * first-stage entry has bit 10 clear and its accessed bit (5) set, a second-stage one has neither. The majority of the rows
  * decides; a file without entries stays `unknown`.
  */
+import { readDictionary, withOrigin } from "../file/dictionary.ts";
+import { CHUNK_EVENTS, type Dictionary } from "../file/format.ts";
 import { LivePages } from "../join/live-pages.ts";
 import { RowBuffer, setNumber, setPair, trimmed } from "../rows.ts";
 import { Scanner } from "../scan.ts";
 import { Access, type Columns, Kind, NO_DEVICE, Scope, type Trace, type TraceDevice, Verdict } from "../trace.ts";
-import { type Importer, type JoinedLog, type LineParser, type Place, share } from "./contract.ts";
+import { type Importer, type JoinedLog, type LineParser, type Place, type StreamingParser, share } from "./contract.ts";
 import { deviceName } from "./device-name.ts";
 
 export const mergedCsv: Importer = {
@@ -30,13 +34,17 @@ export const mergedCsv: Importer = {
 };
 
 const HEADER = "t_us,";
+const DICTIONARY = "# ioasid ";
+/** Digits that a double holds exactly. */
+const EXACT_DIGITS = 15;
 const COMMA = 44;
 const ARM_ACCESS_FLAG = 0x400;
 const X86_ACCESSED = 0x20;
 
-/** Reads lines into rows; {@link MergedCsvParser.take} hands out what is there, for streaming. */
-export class MergedCsvParser implements LineParser {
-	readonly devices: TraceDevice[] = [];
+/** Reads lines into rows. */
+export class MergedCsvParser implements LineParser, StreamingParser {
+	private devices: TraceDevice[] = [];
+	private dictionary: Dictionary | null = null;
 	private readonly place: Place;
 	private readonly scan = new Scanner();
 	private readonly rows = new RowBuffer();
@@ -51,19 +59,31 @@ export class MergedCsvParser implements LineParser {
 		this.place = place;
 	}
 
-	/** Rows read and not yet taken. */
-	get length(): number {
-		return this.rows.length;
-	}
-
-	/** The first `count` of them. */
-	take(count: number): Columns {
-		return this.rows.take(count);
+	chunks(): Columns[] {
+		const chunks: Columns[] = [];
+		while (this.rows.length >= CHUNK_EVENTS) chunks.push(this.rows.take(CHUNK_EVENTS));
+		return chunks;
 	}
 
 	line(text: string): void {
 		if (text === "" || text.startsWith(HEADER)) this.place.ignored();
+		else if (text.startsWith(DICTIONARY)) this.readDictionary(text.slice(DICTIONARY.length));
 		else if (!this.row(text)) this.place.damage(`cannot read "${text.slice(0, 120)}"`);
+	}
+
+	private readDictionary(text: string): void {
+		let value: unknown = null;
+		try {
+			// lines are Latin-1, the dictionary is UTF-8
+			value = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0))));
+		} catch {}
+		const dictionary = typeof value === "object" && value !== null ? readDictionary(value) : "no JSON object";
+		// without it the rows would be taken for something else
+		if (typeof dictionary === "string") throw this.place.error("damaged", `the dictionary: ${dictionary}`);
+		if (this.devices.length > 0) throw this.place.error("damaged", "a dictionary comes after rows");
+		this.dictionary = dictionary;
+		this.devices = dictionary.devices;
+		for (const [index, { segment, rid }] of this.devices.entries()) this.indexByRid.set(segment * 0x10000 + rid, index);
 	}
 
 	private row(text: string): boolean {
@@ -84,8 +104,10 @@ export class MergedCsvParser implements LineParser {
 		const { lo, hi } = this.scan;
 		const size = this.scan.decimal(text, sizeAt);
 		if (size < 0 || text.charCodeAt(this.scan.end) !== COMMA) return false;
-		const flags = flagsOf(kind, text, infoAt);
-		if (flags < 0) return false;
+		const sizeEnd = this.scan.end;
+		const given = this.dictionary === null || kind === Kind.invalidate ? -1 : this.scan.labelledNumber(text, "flags=", infoAt);
+		const flags = given >= 0 ? given : flagsOf(kind, text, infoAt);
+		if (flags < 0 || flags > 0xff) return false;
 		const pa = this.scan.labelledNumber(text, ",", paAt - 1);
 		if (pa < 0 && kind !== Kind.unmap && kind !== Kind.invalidate) return false;
 		const paLow = this.scan.lo;
@@ -96,11 +118,14 @@ export class MergedCsvParser implements LineParser {
 		const columns = this.rows.columns;
 		columns.flags[row] = flags;
 		setPair(columns.iova, row, lo, hi);
-		setNumber(columns.size, row, size);
+		if (sizeEnd - sizeAt > EXACT_DIGITS) setDigits(columns.size, row, text.slice(sizeAt, sizeEnd));
+		else setNumber(columns.size, row, size);
+		const pasid = this.dictionary === null ? -1 : this.scan.labelledNumber(text, ";pasid=", infoAt);
+		if (pasid >= 0) columns.pasid[row] = pasid;
 		if (kind === Kind.invalidate) {
 			columns.id[row] = Math.max(0, id);
 			// the format has no column for it; requests without a PASID use PASID 0 in scalable mode
-			if (flags === Scope.pasid || flags === Scope.pasidPage) columns.pasid[row] = 0;
+			if (this.dictionary === null && (flags === Scope.pasid || flags === Scope.pasidPage)) columns.pasid[row] = 0;
 			return true;
 		}
 		if (kind !== Kind.unmap) {
@@ -124,7 +149,7 @@ export class MergedCsvParser implements LineParser {
 			if (fraction < 0) return -1;
 			const scale = 10 ** (scan.end - from);
 			// one division of whole numbers, so that it rounds as a parser of decimals does
-			time = (whole * scale + fraction) / scale;
+			time = scan.end <= EXACT_DIGITS ? (whole * scale + fraction) / scale : Number(text.slice(0, scan.end));
 		}
 		return text.charCodeAt(scan.end) === COMMA ? time : -1;
 	}
@@ -152,6 +177,7 @@ export class MergedCsvParser implements LineParser {
 	}
 
 	private mapping(kind: number, device: number, start: number, size: number): number {
+		if (this.dictionary !== null) return device;
 		const owner = device < 0 && kind === Kind.unmap ? this.live.soleOwner(start, start + size) : device;
 		if (owner < 0) this.unowned++;
 		else if (kind === Kind.map) this.live.map(owner, start, start + size);
@@ -162,7 +188,7 @@ export class MergedCsvParser implements LineParser {
 	/** `hit|miss;did=3;pte=0xd4ec003` */
 	private verdict(text: string, at: number, device: number): number {
 		const scan = this.scan;
-		const domain = scan.labelledNumber(text, ";did=", at);
+		const domain = this.dictionary === null ? scan.labelledNumber(text, ";did=", at) : -1;
 		if (domain >= 0 && device >= 0) this.devices[device].domain = domain;
 		// QEMU's SMMU shows no entry on a hit: 0
 		if (scan.labelledHex(text, ";pte=", at) && (scan.lo !== 0 || scan.hi !== 0)) {
@@ -175,7 +201,8 @@ export class MergedCsvParser implements LineParser {
 	}
 
 	/** What recorded the rows read so far. */
-	kind(): Pick<Trace, "architecture" | "stage"> {
+	private kind(): Pick<Trace, "architecture" | "stage"> {
+		if (this.dictionary !== null) return this.dictionary;
 		const { arm, first, second } = this.entries;
 		if (arm + first + second === 0) return { architecture: "unknown", stage: "second" };
 		if (arm > first + second) return { architecture: "smmuv3", stage: "first" };
@@ -183,8 +210,8 @@ export class MergedCsvParser implements LineParser {
 	}
 
 	/** Remarks on the rows read so far. */
-	notes(): string[] {
-		const notes: string[] = [];
+	private notes(): string[] {
+		const notes = this.dictionary === null ? [] : withOrigin(this.dictionary.notes, this.dictionary.files);
 		if (this.backwards > 0) notes.push(`${this.backwards} rows go back in time; they take the time of the row before`);
 		if (this.unowned > 0) notes.push(`${this.unowned} maps or unmaps belong to no device that can be told`);
 		if (this.live.replaced > 0) notes.push(`${this.live.replaced} pages were mapped over without an unmap`);
@@ -192,8 +219,15 @@ export class MergedCsvParser implements LineParser {
 	}
 
 	end(): JoinedLog {
-		return { side: "joined", ...this.kind(), columns: trimmed(this.rows.columns), devices: this.devices, notes: this.notes() };
+		const { architecture, stage } = this.kind();
+		return { side: "joined", architecture, stage, columns: trimmed(this.rows.columns), devices: this.devices, notes: this.notes() };
 	}
+}
+
+/** A whole number of any length, modulo 2^64. */
+function setDigits(column: Uint32Array, row: number, digits: string): void {
+	const value = BigInt(digits);
+	setPair(column, row, Number(value & 0xffffffffn), Number((value >> 32n) & 0xffffffffn));
 }
 
 function kindOf(text: string, start: number, end: number): number {
@@ -227,6 +261,7 @@ function scopeOf(text: string, at: number): number {
 	if (text.startsWith("page", at)) return Scope.page;
 	if (text.startsWith("domain", at)) return Scope.domain;
 	if (text.startsWith("global", at)) return Scope.global;
+	if (text.startsWith("device", at)) return Scope.device;
 	if (text.startsWith("pasid-page", at)) return Scope.pasidPage;
 	return text.startsWith("pasid", at) ? Scope.pasid : -1;
 }

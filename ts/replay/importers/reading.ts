@@ -1,11 +1,11 @@
 /**
  * Driving an importer over one input: recognition by the first lines, line numbers, damage.
  */
-import { ReplayError } from "../errors.ts";
+import { ReplayError, type ReplayErrorCode } from "../errors.ts";
 import { LineSplitter, latin1 } from "../lines.ts";
 import { type OpenOptions, openSource, type Source } from "../source.ts";
 import type { ImportReport } from "../trace.ts";
-import type { Importer, LineParser, Place, Recording } from "./contract.ts";
+import type { BytesParser, Importer, LineParser, Place, Recording } from "./contract.ts";
 import { recognise } from "./index.ts";
 
 /** How to read. */
@@ -48,9 +48,15 @@ export class Reporter implements Place {
 	}
 
 	damage(what: string): void {
-		if (this.strict) throw new ReplayError("damaged", `${this.file}:${this.line}: ${what}`, this.file, this.line);
+		if (this.strict) throw this.error("damaged", what);
 		this.report.damagedLines++;
-		if (this.report.damage.length < KEPT) this.report.damage.push({ file: this.file, line: this.line, what });
+		if (this.report.damage.length < KEPT) this.report.damage.push({ file: this.file, line: this.line || null, what });
+	}
+
+	error(code: ReplayErrorCode, what: string): ReplayError {
+		// a format without lines never left line 0
+		const line = this.line || null;
+		return new ReplayError(code, `${this.file}${line === null ? "" : `:${line}`}: ${what}`, this.file, line);
 	}
 }
 
@@ -67,14 +73,14 @@ export async function readSource(source: Source, options: ReadOptions, report: I
 	for await (const step of steps(source, options, report)) opened = step;
 	// steps() yields at least once, or throws
 	const { name, importer, parser } = opened as Opened;
-	return { name, importer, recording: parser.end() };
+	return { name, importer, recording: await parser.end() };
 }
 
 /** What {@link steps} has opened. */
 export interface Opened {
 	name: string;
 	importer: Importer;
-	parser: LineParser;
+	parser: LineParser | BytesParser;
 }
 
 /** Reads one input and yields after every chunk, so that a caller can take rows out on the way. */
@@ -90,16 +96,18 @@ export async function* steps(source: Source, options: ReadOptions, report: Impor
 	const importer = recognise(head, name);
 	const parser = importer.open(reporter);
 	const splitter = new LineSplitter();
+	const lines = "bytes" in parser ? null : parser;
 	const sink = (text: string) => {
 		reporter.next();
-		parser.line(text);
+		lines?.line(text);
 	};
+	const push = "bytes" in parser ? (chunk: Uint8Array) => parser.bytes(chunk) : (chunk: Uint8Array) => splitter.push(chunk, sink);
 	try {
-		for (const chunk of read) splitter.push(chunk, sink);
+		for (const chunk of read) push(chunk);
 		const opened = { name, importer, parser };
 		yield opened;
 		for await (const chunk of chunks) {
-			splitter.push(chunk, sink);
+			push(chunk);
 			yield opened;
 		}
 		const rest = splitter.rest();

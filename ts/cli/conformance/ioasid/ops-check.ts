@@ -1,8 +1,7 @@
 /** Steps that make DMA, take faults, run software and the VM's side, and look at the state. */
-import type { Attachment, DmaResult, PageRequest } from "../../../core/index.ts";
+import { type Attachment, DEFAULT_POLICY, type DmaResult, type PageRequest } from "../../../core/index.ts";
 import { DoorError, KvmVm } from "../../../uapi/index.ts";
 import { type Call, CheckFailed, deviceOf, ioasid, type Operation, type Outcome, small } from "./ops.ts";
-import { ScenarioError } from "./values.ts";
 import type { ScenarioDevice } from "./world.ts";
 
 const direction = (call: Call): "read" | "write" => (call.step.access === "w" ? "write" : "read");
@@ -14,6 +13,7 @@ function dma(call: Call, target: ScenarioDevice, address: bigint, access: "read"
 	const pasid = raw ?? world.busPasid(target.device, small(call, "pasid"), step.queue as string | undefined);
 	if (pasid === undefined) return { kind: "fault", fault: step.pasid === undefined && step.queue === undefined ? "blocked" : "pasid", code: 0 };
 	const result = world.machine.dma(target.device, pasid, address, access);
+	if (result.kind === "host" && target.device.isPart) return { kind: "fault", fault: "blocked", code: 0 };
 	// the untagged requests of a part carry its hidden PASID
 	if (result.kind === "fault" && result.fault === "pasid" && step.pasid === undefined && raw === undefined && step.queue === undefined) return { ...result, fault: "blocked" };
 	return result;
@@ -131,7 +131,10 @@ export const checkOps: Record<string, Operation> = {
 		};
 	},
 	slot_history(call) {
-		return { outputs: { default_seen: deviceOf(call).device.requester.defaultSeen } };
+		const { device } = deviceOf(call);
+		// parts with a PASID of their own, or none, have no host domain
+		const { defaultPasid, software } = call.world.machine.driverOf(device, "slot_history");
+		return { outputs: { default_seen: defaultPasid === undefined && !software && device.requester.defaultSeen } };
 	},
 
 	page_request(call) {
@@ -149,7 +152,8 @@ export const checkOps: Record<string, Operation> = {
 	inject_fault(call) {
 		const { device, pasid, address, write } = fault(call);
 		const wanted = small(call, "pasid") ?? null;
-		const attachment = call.world.machine.routes.attachmentsOf(device.device).findLast((a) => a.vpasid === wanted);
+		const routes = call.world.machine.routes.attachmentsOf(device.device);
+		const attachment = routes.findLast((a) => a.vpasid === wanted) ?? routes.find((a) => wanted !== null && a.mode === "pasid_table");
 		if (attachment === undefined) throw new DoorError("EINVAL", "inject_fault: it has no such attachment");
 		const event = call.world.machine.pageRequests.event(device.device, pasid, address, write, true) ?? {
 			device: device.device,
@@ -157,9 +161,10 @@ export const checkOps: Record<string, Operation> = {
 			address,
 			write,
 			recoverable: true,
+			vpasid: attachment.vpasid,
 			ambiguous: false,
 		};
-		return request(call, call.world.machine.pageRequests.post({ event: { ...event, space: attachment.slot === null ? attachment.space : event.space }, state: "pending" }, owner(call)));
+		return request(call, call.world.machine.pageRequests.post({ event: { ...event, space: attachment.mode === "sw" ? attachment.space : event.space }, state: "pending" }, owner(call)));
 	},
 	events: (call) => ({ outputs: { events: call.file().readEvents() } }),
 	fault_respond(call) {
@@ -255,7 +260,5 @@ export const checkOps: Record<string, Operation> = {
 };
 
 function policyOf({ world }: Call) {
-	const [file] = world.files;
-	if (file === undefined) throw new ScenarioError("no file is open");
-	return file.context.policy;
+	return { ...DEFAULT_POLICY, ...world.policy };
 }

@@ -37,15 +37,9 @@ export const worldOps: Record<string, Operation> = {
 		return undefined;
 	},
 	unplug(call) {
-		const { device, name } = deviceOf(call);
-		const files = call.world.files.filter((file) => file.context.devices.has(device));
+		const { device } = deviceOf(call);
 		call.world.forgetAccess(device);
 		call.world.machine.unplug(device);
-		for (const file of files) {
-			file.context.devices.delete(device);
-			file.settle();
-		}
-		void name;
 		return undefined;
 	},
 	proc({ world, step }) {
@@ -113,7 +107,8 @@ export const worldOps: Record<string, Operation> = {
 		return undefined;
 	},
 	device_mmap(call) {
-		call.file().deviceMmap(deviceOf(call).device);
+		const { device } = deviceOf(call);
+		if (!call.world.containerOf(device)?.isOpen(device)) call.file().deviceMmap(device);
 		return undefined;
 	},
 	group_bind({ world, step, file }) {

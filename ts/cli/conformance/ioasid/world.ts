@@ -125,7 +125,6 @@ export class World {
 		if (!this.machine.isBound(device)) return open.length > 0;
 		this.forgetAccess(device);
 		this.machine.release(device);
-		for (const file of files) file.settle();
 		return true;
 	}
 
@@ -153,6 +152,8 @@ export class World {
 		const attachments = this.machine.routes.attachmentsOf(device);
 		if (queue !== undefined) return attachments.find(({ options }) => options.queue === queue)?.pasid ?? undefined;
 		const driver = this.machine.driverOf(device, "dma");
+		// software makes no DMA
+		if (driver.software) return undefined;
 		if (pasid === undefined) return driver.defaultPasid === undefined ? null : (driver.defaultPasid(device) ?? undefined);
 		const attachment = attachments.find(({ vpasid, slot }) => vpasid === pasid && slot !== null);
 		if (attachment !== undefined) return attachment.pasid;

@@ -1,0 +1,54 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { importTrace } from "../../replay/importers/import.ts";
+import type { ReplayOptions } from "../../replay/replay.ts";
+import { whatIfs } from "../../replay/whatif/index.ts";
+import { type Choice, whatIf } from "../../replay/whatif/run.ts";
+import { amount, warmUpOf, whole } from "../arguments.ts";
+import { iotlb } from "../iotlb.ts";
+import { renderDamage } from "../render.ts";
+import { renderWhatIf } from "../render-whatif.ts";
+
+type Flags = Pick<ReplayOptions, "iotlb" | "walkCache" | "from" | "to"> & { json?: boolean; together?: boolean; warmUp?: number; warmUpEvents?: number } & Record<string, unknown>;
+
+export const whatifCommand = new Command("whatif")
+	.description("replay a recorded run as it was and as it might have been, side by side")
+	.argument("<files...>", "files of one run; plain, .gz or - for standard input")
+	.option("--json", "print one JSON object")
+	.option("--together", "one variant more: all that is asked for at once")
+	.option("--iotlb <geometry>", "SETSxWAYS[:POLICY], full:N[:POLICY] (POLICY lru, plru, fifo, random[:SEED], clear), qemu-7.2 or qemu-10", iotlb)
+	.option("--no-walk-cache", "without paging-structure caches")
+	.option("--from <us>", "from this time on, microseconds since the start", amount)
+	.option("--to <us>", "up to this time", amount)
+	.addOption(new Option("--warm-up <us>", "leave what comes before this time out of the figures").argParser(amount).conflicts("warmUpEvents"))
+	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
+	.addHelpText("after", "\nExamples:\n  ioasid whatif test/traces/vtd_mixed_cut.merged.csv.gz --lazy --prefetch\n  ioasid whatif test/traces/vtd_mixed_cut.merged.csv.gz --tenants 8 --iotlb 64x8 --json");
+
+/** An option for each line of the registry. */
+for (const { name, argument, description, parse } of whatIfs) {
+	const option = new Option(`--${name}${argument === "" ? "" : ` ${argument}`}`, description);
+	whatifCommand.addOption(
+		option.argParser((text: string) => {
+			try {
+				return { value: parse(text) };
+			} catch (error) {
+				throw new InvalidArgumentError((error as Error).message);
+			}
+		}),
+	);
+}
+
+function choicesOf(flags: Flags): Choice[] {
+	const asked = whatIfs.filter(({ name }) => flags[name] !== undefined);
+	if (asked.length === 0) throw new RangeError(`what if what? one of ${whatIfs.map(({ name }) => `--${name}`).join(", ")}`);
+	return asked.map(({ name, parse }) => ({ name, value: flags[name] === true ? parse(true) : (flags[name] as { value: unknown }).value }));
+}
+
+whatifCommand.action(async (files: string[], flags: Flags) => {
+	const { json, together = false, from, to, walkCache } = flags;
+	const choices = choicesOf(flags);
+	const trace = await importTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+	for (const text of renderDamage(trace.report)) console.error(text);
+	const hardware = { ...(flags.iotlb === undefined ? {} : { iotlb: flags.iotlb }), ...(walkCache === undefined ? {} : { walkCache }) };
+	const report = await whatIf(trace, choices, { ...hardware, ...warmUpOf(flags), together });
+	console.log(json ? JSON.stringify(report) : renderWhatIf(report));
+});

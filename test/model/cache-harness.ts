@@ -8,6 +8,9 @@ import type { Random } from "./random.ts";
 
 export const EVERY = (1n << 64n) - 1n;
 
+/** Where a late request went: invalidations of pages aim there mostly. */
+export const aim: { address: bigint | undefined } = { address: undefined };
+
 /** One requester, or one PASID of it. Those of one domain (and space) have the same tables. */
 export interface Context {
 	rid: number;
@@ -248,7 +251,10 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 				apply(all);
 				log = [];
 				olds.clear();
-			} else apply(machine.operation(random));
+			} else {
+				aim.address = recent.length > 0 ? random.pick(recent).address : undefined;
+				apply(machine.operation(random));
+			}
 		} else {
 			const again = recent.length > 0 && random.chance(0.6);
 			const { context, address } = again ? random.pick(recent) : { context: random.pick(machine.contexts), address: machine.address(random) };

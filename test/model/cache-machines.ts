@@ -1,6 +1,6 @@
 /** The four architectures for the cache model: their words, and what each of their commands reaches. */
 import type { Context, Encoding, Machine, Operation, Pages, Reach, Word } from "./cache-harness.ts";
-import { TreeBuilder } from "./cache-harness.ts";
+import { aim, TreeBuilder } from "./cache-harness.ts";
 import type { Random } from "./random.ts";
 
 const GIB = 1n << 30n;
@@ -13,7 +13,7 @@ const anyPage = (random: Random) => () => BigInt(random.below(1 << 22)) << 12n;
 function range(random: Random): { mask: number; address: bigint; range: [bigint, bigint] } {
 	const mask = random.pick([0, 0, 0, 1, 2, 9, 10, 18]);
 	const bytes = 4096n << BigInt(mask);
-	const address = pageOf(random) & ~(bytes - 1n);
+	const address = (aim.address !== undefined && random.chance(0.6) ? aim.address : pageOf(random)) & ~(bytes - 1n);
 	return { mask, address, range: [address, address + bytes - 1n] };
 }
 /** PCIe and AMD: ones from bit 12 up for the size */

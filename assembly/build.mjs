@@ -15,7 +15,7 @@ mkdirSync(path("dist"), { recursive: true });
 // Formats, device tables and table accesses are chosen when the engine is compiled (`changetype<F>(0)`): their methods
 // are what the type says, never looked up at run time, for which an @unmanaged object has no class id.
 const OVERRIDDEN = 1 << 28; // CommonFlags.Overridden
-const CONTRACTS = ["assembly/format/contract/PtFormat", "assembly/device/contract/DeviceTables", "assembly/walk/TableAccess", "assembly/device/ats-rules/AtsRules"];
+const CONTRACTS = ["assembly/format/contract/PtFormat", "assembly/device/contract/DeviceTables", "assembly/walk/TableAccess", "assembly/device/ats-rules/AtsRules", "assembly/queue/contract/CommandQueue"];
 const direct = {
 	afterInitialize(program) {
 		for (const name of CONTRACTS) {

@@ -3,6 +3,7 @@
 import * as architectures from "./architectures";
 import { setUp } from "./cache/assoc";
 import { runEvents } from "./events";
+import * as commands from "./queue/commands";
 import { takeFault } from "./fault";
 import * as formats from "./formats";
 import { deviceTlbAt, invalidateDeviceTlb, openAts as setUpAts, openDeviceTlb as setUpDeviceTlb } from "./device-tlb";
@@ -250,6 +251,20 @@ export function nextPageRequest(unit: usize): usize {
 /** 1 when the group waited. */
 export function respond(unit: usize, rid: u32, pasid: u32, group: u32, code: u32): u32 {
   return respondGroup(unit, rid, pasid, group, code) ? 1 : 0;
+}
+
+/** Do one command of the unit's queue, 16 or 32 bytes as four quadwords; COMMAND_*. */
+export function command(
+  context: usize, unit: usize, a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32,
+): u32 {
+  const m = engine(context);
+  return commands.command(m, unit, wide(a, b), wide(c, d), wide(e, f), wide(g, h), m.result);
+}
+
+/** Take at most `bound` commands from the queue in memory; QUEUE_*. */
+export function processQueue(context: usize, unit: usize, bound: u32): u32 {
+  const m = engine(context);
+  return commands.processQueue(m, unit, bound, m.result);
 }
 
 /** Write the device-table words of a route; EDIT_*. `first` and `second` are page tables' records, or 0. */

@@ -35,6 +35,8 @@ export const INV_PAGE = 2;
 export const INV_DEVICE = 3;
 export const INV_PASID = 4;
 export const INV_PASID_PAGE = 5;
+export const INV_PROCESS = 6; // the requester's cached entry of one PASID
+export const INV_DEVICES = 7; // requesters `first` to `last`
 
 // caches that an invalidation reaches
 export const INV_CACHE_IOTLB = 1; // IOTLB and, unless INV_LEAF_ONLY, the paging-structure caches
@@ -43,6 +45,10 @@ export const INV_CACHE_PASID = 4;
 export const INV_CACHE_DEVICE_TLB = 8;
 export const INV_LEAF_ONLY = 16; // paging-structure caches stay (VT-d invalidation hint)
 export const INV_TABLES_ONLY = 32; // the IOTLB stays: runs that ask what its invalidations cost
+export const INV_FIRST = 64; // only what a first stage made, nested or not
+export const INV_SECOND = 128; // only what a second stage made alone
+export const INV_HOST = 256; // with INV_FIRST: only what has no second stage, whatever the domain
+export const INV_ANY_SPACE = 512; // with a page of a PASID: of every PASID of the domain
 
 // ---- the recorder's own cache verdict
 export const VERDICT_NONE = 0;
@@ -65,6 +71,26 @@ export const VTD_CAP = 1;
 export const VTD_ECAP = 2;
 export const VTD_HAW = 3;
 export const VTD_STATUS = 4;
+// registers of the command queues, from the 17th on
+export const VTD_IQA = 16;
+export const VTD_IQH = 17;
+export const VTD_IQT = 18;
+export const VTD_FAULT_STATUS = 19;
+export const VTD_COMPLETION = 20; // ICS_REG
+export const VTD_QUEUE_ERROR = 21; // IQERCD_REG
+export const AMDVI_COMMAND_BASE = 16;
+export const AMDVI_COMMAND_HEAD = 17;
+export const AMDVI_COMMAND_TAIL = 18;
+export const AMDVI_STATUS = 19;
+export const SMMU_CMDQ_BASE = 16;
+export const SMMU_CMDQ_PROD = 17;
+export const SMMU_CMDQ_CONS = 18;
+export const SMMU_GERROR = 19;
+export const SMMU_GERRORN = 20;
+export const RISCV_CQB = 16;
+export const RISCV_CQH = 17;
+export const RISCV_CQT = 18;
+export const RISCV_CQCSR = 19;
 export const AMDVI_DEVICE_TABLE = 0;
 export const AMDVI_CONTROL = 1;
 export const AMDVI_EXCLUSION_BASE = 2;
@@ -230,7 +256,8 @@ export const CACHE_CONTEXT = 1;
 export const CACHE_PASID = 2;
 export const CACHE_WALK_FIRST = 3; // + level of the table that the entry points to, 0 to 5
 export const CACHE_WALK_SECOND = CACHE_WALK_FIRST + 6;
-export const CACHE_KINDS = CACHE_WALK_SECOND + 6;
+export const CACHE_SECOND = CACHE_WALK_SECOND + 6; // pages of the second stage under guest physical addresses, for nested walks
+export const CACHE_KINDS = CACHE_SECOND + 1;
 
 // ---- a unit: public counters (u64) first
 export const UNIT_TRANSLATIONS = 0;
@@ -238,8 +265,8 @@ export const UNIT_FAULTS = UNIT_TRANSLATIONS + 8;
 export const UNIT_FAULTS_LOST = UNIT_FAULTS + 8;
 export const UNIT_REFERENCES = UNIT_FAULTS_LOST + 8; // [stage 0 first, 1 second, 2 device tables][level 0 to 7]
 export const UNIT_PUBLIC_END = UNIT_REFERENCES + 3 * 8 * 8;
-export const UNIT_BYTES = 1024;
-export const UNIT_REGISTERS = 16; // u64 registers of the architecture, see each device file
+export const UNIT_BYTES = 2048;
+export const UNIT_REGISTERS = 32; // u64 registers of the architecture, see each device file
 
 // behaviour of a unit's IOTLB that some implementations have
 export const UNIT_SOURCE_TAG = 1; // IOTLB entries carry the RID too
@@ -335,6 +362,21 @@ export const TRACE_WRITE = 2; // an A or D update
 export const TRACE_CACHED = 3; // a cache (CACHE_*) answered
 export const TRACE_WALK = 4; // a page-table walk starts
 export const TRACE_PHASE = 5; // what follows decodes a device entry (CACHE_CONTEXT), a PASID entry (CACHE_PASID), or walks the route (CACHE_IOTLB)
+// ---- answer of one command of a unit's queue, where translations leave their result
+export const COMMAND_STATUS = 0; // u32 COMMAND_*
+export const COMMAND_CODE = COMMAND_STATUS + 4; // u32 the architecture's error code
+export const COMMAND_ADDRESS = COMMAND_CODE + 4; // u64 what a wait or fence asks to be written
+export const COMMAND_DATA = COMMAND_ADDRESS + 8; // u64
+export const COMMAND_BYTES = COMMAND_DATA + 8; // u32 bytes of it: 0 none, 4 or 8
+export const COMMAND_INTERRUPT = COMMAND_BYTES + 4; // u32 1: an interrupt is asked for
+export const COMMAND_COUNT = COMMAND_INTERRUPT + 4; // u32 commands that processQueue took
+
+export const COMMAND_DONE = 0;
+export const COMMAND_ILLEGAL = 1;
+export const QUEUE_EMPTY = 0;
+export const QUEUE_ERROR = 1;
+export const QUEUE_BOUND = 2; // as many commands as were allowed
+export const QUEUE_OFF = 3; // not switched on, or stopped by an earlier error
 
 // ---- how a page-table walk ends, in words that all formats share
 export const OUTCOME_TRANSLATED = 0;

@@ -63,6 +63,8 @@ const PRIVATE: usize = UNIT_PUBLIC_END;
 const CACHES: usize = PRIVATE + 80;
 const REGISTERS: usize = CACHES + CACHE_KINDS * 4;
 const WALKS: usize = REGISTERS + UNIT_REGISTERS * 8;
+const SPARE: usize = WALKS + 2 * WALK_BYTES;
+const SPARE_BYTES: usize = 360;
 
 @inline
 export function priv(unit: usize): Private {
@@ -70,7 +72,7 @@ export function priv(unit: usize): Private {
   if (offsetof<Unit>("faultsLost") != UNIT_FAULTS_LOST) ERROR("UNIT_FAULTS_LOST");
   if (offsetof<Unit>("references0") != UNIT_REFERENCES) ERROR("UNIT_REFERENCES");
   if (offsetof<Private>() > 80) ERROR("Private");
-  if (WALKS + 2 * WALK_BYTES > <usize>UNIT_BYTES) ERROR("UNIT_BYTES");
+  if (SPARE + SPARE_BYTES > <usize>UNIT_BYTES) ERROR("UNIT_BYTES");
   return changetype<Private>(unit + PRIVATE);
 }
 
@@ -109,6 +111,12 @@ export function setRegister(unit: usize, index: u32, value: u64): void {
 export function walkOf(unit: usize, stage: u32): Walk {
   if (offsetof<Walk>() > WALK_BYTES) ERROR("Walk");
   return changetype<Walk>(unit + WALKS + <usize>stage * WALK_BYTES);
+}
+
+/** SPARE_BYTES of the architecture's own, zero at first. */
+@inline
+export function spareOf(unit: usize): usize {
+  return unit + SPARE;
 }
 
 @inline

@@ -1,7 +1,8 @@
 // The one page-table walk. Each format, and each nested pair of formats, gets its own fully inlined copy.
 //
-// A walk costs at most one memory reference per level (`top` + 1, at most 7), and when nested each of them and the
-// output cost one stage-2 walk more: a bound of (7 + 1) * 7 + 7 references, whatever the tables hold.
+// A walk costs at most one memory reference per level (`top` + 1, at most 7), whatever the tables hold. When nested, each
+// of them and the output cost one stage-2 walk more, and one again where A or D is due; the bound of an architecture stands
+// in its device file.
 import { Entry, find, insert, keyOf, peek } from "./cache/assoc";
 import {
   ENTRY_ABSENT,

@@ -1,8 +1,10 @@
 // Tags: who a cached answer belongs to.
 //
-//   63    62     61..60   59..56  55......40   39..36  35.......16   15......0
-//   valid global  world    zero   source RID    stages  PASID, ASID   domain, VMID
-//                                 (if asked)            or PSCID      or GSCID
+//   63    62     61..60   59..56   55......40   39..38   37..36  35.......16   15......0
+//   valid global  world    variant  source RID   variant  stages  PASID, ASID   domain, VMID
+//                                   (if asked)                    or PSCID      or GSCID
+//
+// Variant: what requesters of one domain may differ in though they share its tables. No invalidation looks at it.
 import { TAG_GLOBAL } from "./assoc";
 
 export const TAG_VALID: u64 = 1 << 63;
@@ -14,6 +16,16 @@ export const TAG_EXACT: u64 = 0xffff_ffff_ffff_ffff;
 export const TAG_FIRST: u64 = 1 << 36;
 export const TAG_SECOND: u64 = 1 << 37;
 export const TAG_NESTED: u64 = TAG_FIRST | TAG_SECOND;
+
+/** RISC-V: made with PC.ta.SUM, which grants other rights. */
+export const TAG_SUM: u64 = 1 << 38;
+/** RISC-V: hardware sets A and D in the first stage (SADE), in the second (GADE). */
+export const TAG_SADE: u64 = 1 << 39;
+export const TAG_GADE: u64 = 1 << 60;
+/** RISC-V: a second stage as walks for first-stage tables see it. */
+export const TAG_TABLES: u64 = 1 << 61;
+/** Four bits of variant: RISC-V the MSI table (device/riscv-msi.ts), AMD IR, IW and HAD of the device table entry. */
+export const VARIANT_SHIFT: u64 = 56;
 
 /** Translation regimes that do not share answers (SMMUv3 stream worlds). */
 export const WORLD_SHIFT: u64 = 60;

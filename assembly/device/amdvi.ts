@@ -1,5 +1,9 @@
 // AMD IOMMU (48882): device table entries (2.2.2.1), guest CR3 tables (2.2.6), exclusion range (3.4.4, 3.4.5), interrupt
 // range (2.1.4.1) and event log records (2.5).
+//
+// A translation makes at most 93 memory references: the device table entry, 3 levels of guest CR3 tables through 6 of the
+// host table, 5 levels of a guest table, each read, and written when A or D is due, through 6 of the host table, and the
+// host table for the output: 1 + 3 * (6 + 1) + 5 * (6 + 1 + 6) + 6.
 import {
   ACCESS_DEVICE,
   ACCESS_EXECUTE,
@@ -48,7 +52,7 @@ import {
   STATUS_INTERRUPT,
   STATUS_TRANSLATED,
 } from "../layout";
-import { makeTag, TAG_FIRST, TAG_NESTED, TAG_SECOND } from "../cache/tag";
+import { makeTag, TAG_FIRST, TAG_NESTED, TAG_SECOND, VARIANT_SHIFT } from "../cache/tag";
 import { AmdV1, amdV1Reserved } from "../format/amd-v1";
 import { Geometry } from "../format/contract";
 import { allocate, framePointer, NO_FRAME } from "../memory/frames";
@@ -226,7 +230,8 @@ export class Amdvi extends DeviceTables {
       (bits & WRITES ? AMD_V1_WRITE : 0) |
       (had & 1 && (efr & HA_SUP) != 0 ? AMD_V1_ACCESSED : 0) |
       (had == 3 && (efr & HD_SUP) != 0 ? AMD_V1_DIRTY : 0);
-    route.secondTag = makeTag(route.domain, 0, TAG_SECOND);
+    // devices of one domain may have other rights, and A and D updates of their own
+    route.secondTag = makeTag(route.domain, 0, TAG_SECOND) | (<u64>((~g.flags & (AMD_V1_READ | AMD_V1_WRITE)) | (g.flags & (AMD_V1_ACCESSED | AMD_V1_DIRTY))) << VARIANT_SHIFT);
     route.tag = route.secondTag;
     if (mode == 0 || (bits & BAD_MODE) != 0) return DECODED;
     route.type = ROUTE_SECOND;
@@ -297,7 +302,7 @@ export class Amdvi extends DeviceTables {
     route.type = mode == 0 ? ROUTE_FIRST : ROUTE_NESTED;
     route.walker = mode == 0 ? WALKER_AMD_V2 : WALKER_AMD_NESTED;
     route.space = pasid;
-    route.tag = makeTag(route.domain, pasid, mode == 0 ? TAG_FIRST : TAG_NESTED);
+    route.tag = makeTag(route.domain, pasid, mode == 0 ? TAG_FIRST : TAG_NESTED) | (route.secondTag & (<u64>15 << VARIANT_SHIFT));
     const g = firstStage(route);
     g.format = FORMAT_AMD_V2;
     g.granule = 12;

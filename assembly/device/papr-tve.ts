@@ -8,11 +8,13 @@ import { Geometry } from "../format/contract";
 import { SELECT_BIT } from "../format/tce";
 import { FORMAT_TCE } from "../layout";
 
+// ---- what a half leads to, the engine's own
 export const HALF_NONE: u32 = 0;
 export const HALF_TABLE: u32 = 1;
 /** untranslated: from `root` up to, not with, `extra` */
 export const HALF_REAL: u32 = 2;
 
+// IODA3 "TVT"
 const OUTPUT_BITS: u32 = 60;
 /** lg2 bytes of pages: 4K, 64K, 2M, 16M, 256M, 1G */
 const PAGES: u64 = (1 << 12) | (1 << 16) | (1 << 21) | (1 << 24) | (1 << 28) | (1 << 30);

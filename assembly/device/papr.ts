@@ -51,13 +51,14 @@ import { decodeTve, encodeTve, HALF_REAL, HALF_TABLE, realTve } from "./papr-tve
 import { Route, secondStage, spareStage } from "./route";
 import { WALKER_TCE } from "./walkers";
 
+// IODA3 "RTT", "PEST"; address bits as in its "DMA" chapter
 const ENABLED: u64 = 1 << 63;
 const STOPPED: u64 = 1 << 63; // PESTB
 /** bits above are of interrupts (bit 60), or nothing */
 const DMA_BITS: u32 = 60;
 const HIGH_INTERRUPT: u64 = 1;
 
-// ---- why a request is refused; the numbers are the engine's
+// ---- why a request is refused: the numbers are the engine's own
 const NO_PE: u32 = 1; // the RTT is off, cannot be read, or names a PE that is not there
 const PE_STOPPED: u32 = 2;
 export const WITH_PASID: u32 = 3; // or another request that the bridge does not know
@@ -70,7 +71,7 @@ const TCE_UNREADABLE: u32 = 9;
 const PE_UNREADABLE: u32 = 10; // its TVEs or its state
 const TCE_ADDRESS: u32 = 11; // wider than the machine's
 
-// ---- Route.bits: 1:0 HALF_* of the lower half, 3:2 of the upper one; Route.domain: PE
+// ---- the engine's own Route.bits: 1:0 HALF_* of the lower half, 3:2 of the upper one; Route.domain: PE
 const BOTH_TABLES: u32 = HALF_TABLE | (HALF_TABLE << 2);
 
 @inline
@@ -194,7 +195,7 @@ export class Papr extends DeviceTables {
 
 // ---- the driver's side of the same words
 
-/** lg2 frames of a table of 2 or 16 bytes an entry. */
+/** The engine's own: lg2 frames of a table of 2 or 16 bytes an entry. */
 const RTT_ORDER: u32 = 5;
 
 @inline

@@ -6,7 +6,7 @@
 //            23:12 reserved | 31:24 custom | 63:32 reserved
 //   iohgatp  43:0 PPN | 59:44 GSCID | 63:60 MODE     ta   31:12 PSCID | 51:40 RCID | 63:52 MCID
 //   fsc      43:0 PPN | 63:60 MODE                   msiptp  43:0 PPN | 63:60 MODE (0 Off, 1 Flat)
-import { makeTag, TAG_FIRST, TAG_NESTED, TAG_SECOND } from "../cache/tag";
+import { makeTag, TAG_FIRST, TAG_GADE, TAG_NESTED, TAG_SADE, TAG_SECOND, TAG_SUM, VARIANT_SHIFT } from "../cache/tag";
 import { Geometry } from "../format/contract";
 import {
   FORMAT_RISCV_SV,
@@ -30,7 +30,7 @@ import {
   ROUTE_SECOND,
 } from "../layout";
 import { register } from "../unit";
-import { setMsiTable } from "./riscv-msi";
+import { msiClass, setMsiTable } from "./riscv-msi";
 import {
   bigEndian,
   CAP_AMO_HWAD,
@@ -69,8 +69,8 @@ const TC_RESERVED: u64 = 0xffff_ffff_00ff_f000;
 // 6.4
 const FCTL_GXL: u64 = 1 << 2;
 
-/** Tag bit, the engine's own, of answers that are made with PC.ta.SUM: they grant other rights than those of the same space without it. */
-const TAG_SUM: u64 = 1 << 38;
+/** The engine's own: tag bits that a nested answer has from its second stage. */
+const VARIANTS: u64 = TAG_GADE | (<u64>15 << VARIANT_SHIFT);
 
 /** The engine's own: a mode that is no encoding, as a number of levels. */
 const NO_MODE: u32 = 255;
@@ -162,7 +162,8 @@ export function setFirstStage(unit: usize, route: Route, tc: u64, iosatp: u64, p
   route.type = second ? ROUTE_NESTED : ROUTE_FIRST;
   route.walker = second ? WALKER_RISCV_NESTED : WALKER_RISCV_FIRST;
   route.space = pscid;
-  route.tag = makeTag(route.domain, pscid, second ? TAG_NESTED : TAG_FIRST) | (sum ? TAG_SUM : 0);
+  route.tag =
+    makeTag(route.domain, pscid, second ? TAG_NESTED : TAG_FIRST) | (sum ? TAG_SUM : 0) | (tc & TC_SADE ? TAG_SADE : 0) | (second ? route.secondTag & VARIANTS : 0);
 }
 
 /** Second stage and MSI table of a context, and its route without a process. */
@@ -175,19 +176,22 @@ export function setContext(unit: usize, route: Route, words: usize, extended: bo
   route.flags = tc & TC_DTF ? ROUTE_QUIET : 0;
   // entries of a Bare second stage are the host's: GSCID has no meaning
   route.domain = levels == 0 ? 0 : <u32>(iohgatp >> 44) & 0xffff;
-  route.secondTag = makeTag(route.domain, 0, TAG_SECOND);
+  // SADE counts in the second stage too: its walks for first-stage tables set D
+  route.secondTag = makeTag(route.domain, 0, TAG_SECOND) | (tc & TC_GADE ? TAG_GADE : 0) | (sade ? TAG_SADE : 0);
   const flags = RISCV_SV_X4 | (tc & TC_GADE ? RISCV_SV_UPDATE : 0) | (bigEndian(unit) ? RISCV_SV_BIG_ENDIAN : 0);
   const g = secondStage(route);
   setStage(unit, g, levels, (iohgatp & ROOT_PPN) << 12, flags);
   if (tc & TC_SXL) g.inputBits = min(g.inputBits, SXL_GUEST_BITS);
   memory.copy(changetype<usize>(spareStage(route)), changetype<usize>(g), offsetof<Geometry>());
   spareStage(route).flags |= RISCV_SV_TABLES | (sade ? RISCV_SV_DIRTIES : 0);
+  if (extended) {
+    const msiptp = load<u64>(words, 32);
+    setMsiTable(route, msiptp >> 60 == 1, (msiptp & ROOT_PPN) << 12, load<u64>(words, 40), load<u64>(words, 48));
+    route.secondTag |= <u64>msiClass(unit, route) << VARIANT_SHIFT;
+  }
   // without PDTV fsc is the first stage itself; with it, a request of no process has none
   const own = !(tc & TC_PDTV);
   setFirstStage(unit, route, tc, own ? fsc : 0, own ? <u32>(load<u64>(words, 16) >> 12) & 0xf_ffff : 0, false);
-  if (!extended) return;
-  const msiptp = load<u64>(words, 32);
-  setMsiTable(route, msiptp >> 60 == 1, (msiptp & ROOT_PPN) << 12, load<u64>(words, 40), load<u64>(words, 48));
 }
 
 @inline

@@ -10,6 +10,10 @@ import {
   ACCESS_READ,
   ACCESS_UNCHECKED,
   ACCESS_WRITE,
+  INV_CACHE_CONTEXT,
+  INV_CACHE_IOTLB,
+  INV_CACHE_PASID,
+  INV_GLOBAL,
   MEMORY_OK,
   MEMORY_POISON,
   OUTCOME_ACCESS_ERROR,
@@ -25,7 +29,8 @@ import {
   STAGE_TABLES,
 } from "../layout";
 import { Engine } from "../memory/physical";
-import { Walk } from "../unit";
+import { invalidate } from "../invalidate";
+import { spareOf, Walk } from "../unit";
 import { firstStage, Route, secondStage, spareStage } from "./route";
 import { bigEndian, capabilities, CAP_MSI_MRIF, PPN, readWords, wordsOf } from "./riscv-words";
 
@@ -50,6 +55,38 @@ export function setMsiTable(route: Route, flat: bool, root: u64, mask: u64, patt
   firstStage(route).extra = flat ? root | FLAT : 0;
   secondStage(route).extra = mask;
   spareStage(route).extra = pattern;
+}
+
+// MSI tables that cached answers were made beside: {root and FLAT, mask, pattern}, numbered from 1; the engine's own
+const MSI_CLASSES: u32 = 15;
+const MSI_CLASS_BYTES: usize = 24;
+
+/**
+ * Number of the route's MSI table among those of the unit, 0 without one: requesters of one guest whose tables differ do
+ * not share answers. When all numbers are in use every cache is emptied, and they are given out anew.
+ */
+export function msiClass(unit: usize, route: Route): u32 {
+  const root = firstStage(route).extra;
+  if (root == 0) return 0;
+  const mask = secondStage(route).extra;
+  const pattern = spareStage(route).extra;
+  const classes = spareOf(unit);
+  let free = classes;
+  for (let i: u32 = 0; i < MSI_CLASSES; i++) {
+    free = classes + i * MSI_CLASS_BYTES;
+    const has = load<u64>(free);
+    if (has == 0) break;
+    if (has == root && load<u64>(free, 8) == mask && load<u64>(free, 16) == pattern) return i + 1;
+  }
+  if (load<u64>(free) != 0) {
+    invalidate(unit, INV_CACHE_IOTLB | INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_GLOBAL, 0, 0, 0, 0, 0);
+    memory.fill(classes, 0, MSI_CLASSES * MSI_CLASS_BYTES);
+    free = classes;
+  }
+  store<u64>(free, root);
+  store<u64>(free, mask, 8);
+  store<u64>(free, pattern, 16);
+  return <u32>((free - classes) / MSI_CLASS_BYTES) + 1;
 }
 
 @inline

@@ -1,5 +1,6 @@
 // RISC-V page-table walks of a route: first stage, second stage, both, with the MSI page table between them (3.3 steps
 // 17 to 20 of the RISC-V IOMMU Architecture Specification 1.0).
+import { TAG_TABLES } from "../cache/tag";
 import { Geometry } from "../format/contract";
 import { PERM_GLOBAL, RiscvSv } from "../format/riscv-sv";
 import { RiscvSv32 } from "../format/riscv-sv32";
@@ -20,7 +21,7 @@ import {
   STAGE_SECOND,
 } from "../layout";
 import { Engine } from "../memory/physical";
-import { adopt } from "../nested";
+import { adopt, walkSecond } from "../nested";
 import { Walk, walkOf } from "../unit";
 import { TableAccess, WALK_PEEK, walkAlone, walkTable } from "../walk";
 import { besideInterruptFiles, hasMsiTable, isInterruptFile, walkMsi } from "./riscv-msi";
@@ -46,6 +47,14 @@ export function walkStage(
   return walkAlone<RiscvSv>(m, unit, found, g, stage, tag, address, access, writing, walk, mode);
 }
 
+/** Second stage of a guest address, through its cache: the two forms of the geometry set A and D otherwise, and are kept apart. */
+function walkGuest(
+  m: Engine, unit: usize, found: usize, g: Geometry, tag: u64, address: u64, access: u32, writing: bool, walk: Walk, mode: u32,
+): u32 {
+  if (g.format == FORMAT_RISCV_SV32) return walkSecond<RiscvSv32>(m, unit, found, g, tag, address, access, writing, walk, mode);
+  return walkSecond<RiscvSv>(m, unit, found, g, tag, address, access, writing, walk, mode);
+}
+
 /** First-stage tables are reached through the second stage, in its form for tables (`spareStage`). */
 @unmanaged @final
 class ThroughSecondStage extends TableAccess {
@@ -63,7 +72,7 @@ class ThroughSecondStage extends TableAccess {
 function reachTable(m: Engine, unit: usize, route: Route, walk: Walk, address: u64, mode: u32): u32 {
   const second = walkOf(unit, 1);
   second.references = 0;
-  const outcome = walkStage(m, unit, changetype<usize>(route), spareStage(route), STAGE_SECOND, route.secondTag, address, ACCESS_READ, false, second, mode);
+  const outcome = walkGuest(m, unit, changetype<usize>(route), spareStage(route), route.secondTag | TAG_TABLES, address, ACCESS_READ, false, second, mode);
   walk.references += second.references;
   if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, 1);
   walk.entryAddress = second.pa;
@@ -85,7 +94,10 @@ function finish(m: Engine, unit: usize, route: Route, access: u32, writing: bool
   second.address = guest;
   if (isInterruptFile(route, guest)) return walkMsi(m, unit, route, access, walk, (mode & WALK_PEEK) != 0);
   second.references = 0;
-  const outcome = walkStage(m, unit, changetype<usize>(route), secondStage(route), STAGE_SECOND, route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode);
+  // alone, the second stage has the IOTLB
+  const outcome = route.walker == WALKER_RISCV_SECOND
+    ? walkStage(m, unit, changetype<usize>(route), secondStage(route), STAGE_SECOND, route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode)
+    : walkGuest(m, unit, changetype<usize>(route), secondStage(route), route.secondTag, guest, access & ~ACCESS_PRIVILEGED, writing, second, mode);
   walk.references += second.references;
   if (outcome != OUTCOME_TRANSLATED) return adopt(walk, second, 0);
   walk.outcome = OUTCOME_TRANSLATED;

@@ -1,6 +1,10 @@
 // RISC-V IOMMU: device directory (3.1, 3.3.1), process directory (3.2, 3.3.2), causes and fault records (4.2). Section
 // numbers are those of the RISC-V IOMMU Architecture Specification 1.0. The context itself: riscv-context.ts.
 //
+// A translation makes at most 56 memory references: 3 levels of the device directory, 3 of the process directory and 5 of
+// the first stage, each through 5 of the second, and the second stage, or one MSI entry, for the output:
+// 3 + 3 * (5 + 1) + 5 * (5 + 1) + 5.
+//
 //   PDT: non-leaf as in the DDT; PC 16 bytes: ta, fsc (iosatp)
 //   PC.ta (3.2.3.1)  0 V | 1 ENS | 2 SUM | 11:3 reserved | 31:12 PSCID | 63:32 reserved
 import {

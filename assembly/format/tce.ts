@@ -11,13 +11,14 @@ import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE, OUTCOME_ADDRESS_SIZE, OUTCOM
 import { ENTRY_ABSENT, ENTRY_LEAF, ENTRY_OUTPUT_SIZE, ENTRY_TABLE, Geometry, PtFormat } from "./contract";
 import { refuseReadWrite } from "./shared";
 
+// LoPAR "TCE Table"
 const READ: u64 = 1;
 const WRITE: u64 = 2;
 const ADDRESS: u64 = 0xffff_ffff_ffff_f000;
 /** The engine's own, in bits that the architecture ignores: a write has come this way (TCE_CHANGES). */
 const CHANGED: u64 = 1 << 8;
 
-/** Bit of a DMA address that chooses between two tables. */
+/** IODA3 "TVT": bit of a DMA address that chooses between two tables. */
 export const SELECT_BIT: u32 = 59;
 export const SELECT: u64 = <u64>1 << SELECT_BIT;
 

@@ -63,7 +63,7 @@ const KINDS: Record<AtsArchitecture, { format: TableFormatName; levels: number; 
 };
 const NAMES = Object.keys(KINDS) as AtsArchitecture[];
 
-function machine(architecture: ArchitectureName, config: { deviceTlb?: { sets: number; ways: number; devices?: number }; pageRequests?: number } = {}) {
+function machine(architecture: AtsArchitecture, config: { deviceTlb?: { sets: number; ways: number; devices?: number }; pageRequests?: number } = {}) {
 	const { format, levels, registers, allow } = KINDS[architecture];
 	const engine = Engine.create({ units: [{ architecture, registers, deviceTlb: { sets: 4, ways: 4 }, ...config }] });
 	const [unit] = engine.units;

@@ -161,7 +161,7 @@ describe("references by level", () => {
 			translations += 10;
 			totals.second[0] += 7;
 			if (i > 1000) totals.tables[1] += 1;
-			samples.add(i, { translations, faults: 0, faultsLost: 0, iotlb: none, deviceTlb: none, pageRequests: { queued: 0, lost: 0 }, context: none, pasid: none, walkFirst: [], walkSecond: [], references: totals });
+			samples.add(i, { translations, faults: 0, faultsLost: 0, iotlb: none, deviceTlb: none, pageRequests: { queued: 0, lost: 0 }, context: none, pasid: none, walkFirst: [], walkSecond: [], second: none, references: totals });
 		}
 		const levels = samples.finish();
 		expect(levels.map(({ name, total }) => [name, total])).toEqual([["device tables, level 1", 2000], ["second stage, level 0", 21_007]]);

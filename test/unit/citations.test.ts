@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
 const folder = (name: string) => fileURLToPath(new URL(`../../assembly/${name}`, import.meta.url));
-const CITED = /\b(?:[A-Z]?\d+\.\d+(?:\.\d+)*)\b|engine's own|\bOur own\b|\[PRIV/;
+const CITED = /\b(?:[A-Z]?\d+\.\d+(?:\.\d+)*)\b|engine's own|\bOur own\b|\[PRIV|\bLoPAR\b|\bIODA\d\b/;
 
 function uncited(source: string): string[] {
 	const found: string[] = [];

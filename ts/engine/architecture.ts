@@ -1,5 +1,24 @@
 import {
 	AMDVI_ADDRESS_BITS,
+	AMDVI_COMMAND_BASE,
+	AMDVI_COMMAND_HEAD,
+	AMDVI_COMMAND_TAIL,
+	AMDVI_STATUS,
+	RISCV_CQB,
+	RISCV_CQCSR,
+	RISCV_CQH,
+	RISCV_CQT,
+	SMMU_CMDQ_BASE,
+	SMMU_CMDQ_CONS,
+	SMMU_CMDQ_PROD,
+	SMMU_GERROR,
+	SMMU_GERRORN,
+	VTD_COMPLETION,
+	VTD_FAULT_STATUS,
+	VTD_IQA,
+	VTD_IQH,
+	VTD_IQT,
+	VTD_QUEUE_ERROR,
 	AMDVI_CONTROL,
 	AMDVI_DEVICE_TABLE,
 	AMDVI_EXCLUSION_BASE,
@@ -55,14 +74,15 @@ export interface Architecture {
 const vtd: Architecture = {
 	name: "vtd",
 	code: ARCH_VTD,
-	registers: { RTADDR: VTD_ROOT, CAP: VTD_CAP, ECAP: VTD_ECAP, HAW: VTD_HAW, GSTS: VTD_STATUS },
+	registers: { RTADDR: VTD_ROOT, CAP: VTD_CAP, ECAP: VTD_ECAP, HAW: VTD_HAW, GSTS: VTD_STATUS, IQA: VTD_IQA, IQH: VTD_IQH, IQT: VTD_IQT, FSTS: VTD_FAULT_STATUS, ICS: VTD_COMPLETION, IQERCD: VTD_QUEUE_ERROR },
 	defaults: {
 		// ND 64 Ki domains, SAGAW 3 to 5 levels, MGAW 57 bits, SLLPS 2M and 1G, FS1GP, FS5LP (11.4.2)
 		CAP: 6n | (0b1110n << 8n) | (56n << 16n) | (3n << 34n) | (1n << 56n) | (1n << 60n),
 		// QI, DT, PT, SC; NEST, ERS, SRS, EAFS, PSS 20 bits, PASID, SMTS, SSADS, SSTS, FSTS (11.4.3)
 		ECAP: 2n | 4n | 64n | 128n | (1n << 26n) | (1n << 30n) | (1n << 31n) | (1n << 34n) | (19n << 35n) | (1n << 40n) | (1n << 43n) | (7n << 45n),
 		HAW: 52n,
-		GSTS: 1n << 31n,
+		// TES, QIES
+		GSTS: (1n << 31n) | (1n << 26n),
 	},
 	formats: { "vtd-second": FORMAT_VTD_SECOND, "vtd-first": FORMAT_VTD_FIRST },
 };
@@ -77,13 +97,17 @@ const amdvi: Architecture = {
 		EXCLUSION_LIMIT: AMDVI_EXCLUSION_LIMIT,
 		EFR: AMDVI_FEATURES,
 		PASIZE: AMDVI_ADDRESS_BITS,
+		CMD_BASE: AMDVI_COMMAND_BASE,
+		CMD_HEAD: AMDVI_COMMAND_HEAD,
+		CMD_TAIL: AMDVI_COMMAND_TAIL,
+		STATUS: AMDVI_STATUS,
 		...Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`SEGMENT${i + 1}`, AMDVI_SEGMENT + i])),
 	},
 	defaults: {
-		// IommuEn, GTEn (48882 3.4.3)
-		CONTROL: 1n | (1n << 16n),
-		// PPRSup, NXSup, GTSup, HATS 6 levels, GATS 5 levels, GLXSup 3 levels, PASmax 20 bits, USSup, GIoSup, HASup, HDSup
-		EFR: 2n | 8n | 16n | (2n << 10n) | (1n << 12n) | (2n << 14n) | (19n << 32n) | (1n << 37n) | (1n << 48n) | (1n << 49n) | (1n << 52n),
+		// IommuEn, CmdBufEn, GTEn (48882 3.4.3)
+		CONTROL: 1n | (1n << 12n) | (1n << 16n),
+		// PPRSup, NXSup, GTSup, IASup, HATS 6 levels, GATS 5 levels, GLXSup 3 levels, PASmax 20 bits, USSup, GIoSup, HASup, HDSup
+		EFR: 2n | 8n | 16n | 64n | (2n << 10n) | (1n << 12n) | (2n << 14n) | (19n << 32n) | (1n << 37n) | (1n << 48n) | (1n << 49n) | (1n << 52n),
 		PASIZE: 52n,
 	},
 	formats: { "amd-v1": FORMAT_AMD_V1, "amd-v2": FORMAT_AMD_V2 },
@@ -102,6 +126,11 @@ const smmuv3: Architecture = {
 		GBPA: SMMU_GBPA,
 		STRTAB_BASE: SMMU_STRTAB_BASE,
 		STRTAB_BASE_CFG: SMMU_STRTAB_BASE_CFG,
+		CMDQ_BASE: SMMU_CMDQ_BASE,
+		CMDQ_PROD: SMMU_CMDQ_PROD,
+		CMDQ_CONS: SMMU_CMDQ_CONS,
+		GERROR: SMMU_GERROR,
+		GERRORN: SMMU_GERRORN,
 	},
 	defaults: {
 		// S2P, S1P, TTF AArch64, HTTU access and dirty, ASID16, VMID16, CD2L, ST_LEVEL 2-level (IHI 0070 6.3.1)
@@ -127,6 +156,10 @@ const riscv: Architecture = {
 		CAPABILITIES: RISCV_CAPABILITIES,
 		FCTL: RISCV_FCTL,
 		DDTP: RISCV_DDTP,
+		CQB: RISCV_CQB,
+		CQH: RISCV_CQH,
+		CQT: RISCV_CQT,
+		CQCSR: RISCV_CQCSR,
 		// of the implementation: whether fctl.GXL and fctl.BE can be written, widths of RCID and MCID
 		GXL_WRITABLE: RISCV_GXL_WRITABLE,
 		BE_WRITABLE: RISCV_BE_WRITABLE,

@@ -11,9 +11,10 @@ export type { EntryFormat, FaultName, Field, Place, Structure, Words } from "./f
 export { type DecodedField, decodeFields } from "./fields/decode.ts";
 export { isImage } from "./image.ts";
 export { engineModule } from "./instantiate.ts";
+export type { CacheName, DeviceTlbInvalidation, Invalidation, InvalidationOptions } from "./invalidation.ts";
 export { PageTable, type PageTableConfig, type Permissions } from "./page-table.ts";
 export type { TableFormatName, TceName } from "./page-table-formats.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
 export { EventRun, type RequestCosts, type RunColumns, type RunDeviceCounters } from "./run.ts";
-export { type AccessKind, type CacheCounters, type Completion, type ForeignTable, type GroupResponse, type Invalidation, type RequestType, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";
+export { type AccessKind, type CacheCounters, type CommandAnswer, type Completion, type ForeignTable, type GroupResponse, type QueueAnswer, type RequestType, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";

@@ -40,6 +40,8 @@ export interface EngineExports extends Record<string, unknown> {
 	invalidateDevice(...words: number[]): void;
 	nextPageRequest(unit: number): number;
 	respond(unit: number, rid: number, pasid: number, group: number, code: number): number;
+	command(...words: number[]): number;
+	processQueue(context: number, unit: number, bound: number): number;
 	setRoute(context: number, unit: number, rid: number, pasid: number, type: number, domain: number, first: number, second: number): number;
 	nextFault(unit: number): number;
 }

@@ -11,6 +11,7 @@ import {
 	CACHE_CONTEXT,
 	CACHE_IOTLB,
 	CACHE_PASID,
+	CACHE_SECOND,
 	CACHE_WALK_FIRST,
 	CACHE_WALK_SECOND,
 	COST_TABLE_BYTES,
@@ -75,6 +76,8 @@ export interface UnitConfig {
 	contextCache?: CacheConfig | false;
 	/** default 16 sets of 4 */
 	pasidCache?: CacheConfig | false;
+	/** second-stage pages under guest physical addresses, for nested walks; default 32 sets of 4, none without an IOTLB */
+	secondCache?: CacheConfig | false;
 	/** slots of the fault ring; default 64 */
 	faultRecords?: number;
 	/** a device-TLB of this geometry for each of `devices` devices (default 16), for requests of type `device`; default none */
@@ -234,6 +237,7 @@ export function planEngine(config: EngineConfig): EnginePlan {
 		for (const base of [CACHE_WALK_FIRST, CACHE_WALK_SECOND]) {
 			for (let level = 0; level < 6; level++) add(base + level, "walkCache", unit.walkCache, { sets: 8, ways: 4 });
 		}
+		add(CACHE_SECOND, "secondCache", unit.secondCache ?? (unit.iotlb === false ? false : undefined), { sets: 32, ways: 4 });
 		const context = add(CACHE_CONTEXT, "contextCache", unit.contextCache, { sets: 16, ways: 4 });
 		const pasid = add(CACHE_PASID, "pasidCache", unit.pasidCache, { sets: 16, ways: 4 });
 		const pageRequests = count(unit.pageRequests, 32, `${knob}.pageRequests`, 1);

@@ -19,8 +19,16 @@ import {
 	CACHE_IOTLB,
 	CACHE_MISSES,
 	CACHE_PASID,
+	CACHE_SECOND,
 	CACHE_WALK_FIRST,
 	CACHE_WALK_SECOND,
+	COMMAND_ADDRESS,
+	COMMAND_BYTES,
+	COMMAND_CODE,
+	COMMAND_COUNT,
+	COMMAND_DATA,
+	COMMAND_DONE,
+	COMMAND_INTERRUPT,
 	COMPLETION_ABORT,
 	COMPLETION_UNSUPPORTED,
 	EDIT_NO_FRAME,
@@ -42,15 +50,6 @@ import {
 	GEOMETRY_OUTPUT_BITS,
 	GEOMETRY_ROOT,
 	GEOMETRY_TOP,
-	INV_CACHE_CONTEXT,
-	INV_CACHE_IOTLB,
-	INV_CACHE_PASID,
-	INV_DEVICE,
-	INV_DOMAIN,
-	INV_GLOBAL,
-	INV_PAGE,
-	INV_PASID,
-	INV_PASID_PAGE,
 	NO_GROUP,
 	NO_PASID,
 	PAGE_REQUEST_BYTES,
@@ -98,6 +97,7 @@ import { EngineError } from "./errors.ts";
 import { type Explanation, explainTrace } from "./explain.ts";
 import { WORDS } from "./fields/index.ts";
 import type { EngineExports } from "./instantiate.ts";
+import { decodeInvalidation, type Invalidation, type DeviceTlbInvalidation } from "./invalidation.ts";
 import { PageTable } from "./page-table.ts";
 import type { PhysicalMemory } from "./physical-memory.ts";
 import { TABLE_FORMATS, type TableFormatName } from "./page-table-formats.ts";
@@ -213,28 +213,36 @@ export interface UnitCounters {
 	/** by level of the table that the entry points to, 0 = the smallest leaves' */
 	walkFirst: CacheCounters[];
 	walkSecond: CacheCounters[];
+	/** second-stage pages under guest physical addresses, of nested walks */
+	second: CacheCounters;
 	/** memory references by level */
 	references: { first: number[]; second: number[]; tables: number[] };
 }
 
-/** One cache invalidation, decoded. Addresses are of the input side. */
-export type Invalidation =
-	| { scope: "global"; caches?: CacheName[] }
-	| { scope: "domain"; domain: number; caches?: CacheName[] }
-	/** of one PASID, where answers are kept by PASID: first stages and nested ones */
-	| { scope: "pasid"; domain: number; pasid: number; caches?: CacheName[] }
-	/** 4 KiB << mask bytes at an address aligned to them, of the second stage or of a PASID's */
-	| { scope: "page"; domain: number; address: bigint; mask?: number; pasid?: number }
-	/** the requester's cached device entry and PASIDs */
-	| { scope: "device"; rid: number }
-	/**
-	 * An ATS Invalidate Request to a device, or to all: what its device-TLB has of 4 KiB << mask bytes at an address, or all
-	 * of it. `pasid`: entries of that PASID and global ones; none: of requests without PASID; "all": of every kind.
-	 */
-	| { scope: "device-tlb"; rid?: number; pasid?: number | "all"; address?: bigint; mask?: number };
-export type CacheName = "iotlb" | "context" | "pasid";
+/** What became of one command. */
+export type CommandAnswer =
+	| {
+			status: "done";
+			/** a wait or fence asks for this write, little-endian; it is the caller's to make */
+			write: { address: bigint; bytes: 4 | 8; value: bigint } | null;
+			/** a wait or fence asks for an interrupt */
+			interrupt: boolean;
+	  }
+	/** `error` as the architecture numbers it: IQERCD.IQEI, CMDQ_CONS.ERR, the event code (AMD), the bit of cqcsr */
+	| { status: "illegal"; error: number };
 
-const CACHE_MASK: Record<CacheName, number> = { iotlb: INV_CACHE_IOTLB, context: INV_CACHE_CONTEXT, pasid: INV_CACHE_PASID };
+/** How `processQueue` ended. */
+export interface QueueAnswer {
+	/** `off`: not switched on, or held by an earlier error; `bound`: more is waiting */
+	status: (typeof QUEUE_ENDS)[number];
+	/** commands done */
+	commands: number;
+	/** of status `error`, as in CommandAnswer */
+	error: number;
+	/** one of them asked for an interrupt */
+	interrupt: boolean;
+}
+const QUEUE_ENDS = ["empty", "error", "bound", "off"] as const;
 const ACCESS_BITS: Record<AccessKind, number> = { read: ACCESS_READ, write: ACCESS_WRITE, execute: ACCESS_EXECUTE, any: ACCESS_ANY };
 const TYPE_BITS: Record<RequestType, number> = { untranslated: 0, translation: ACCESS_TRANSLATION, translated: ACCESS_TRANSLATED, device: ACCESS_DEVICE };
 
@@ -505,24 +513,49 @@ export class Unit {
 	}
 
 	/** Drop cached answers. `caches` defaults to all that the scope names. */
-	invalidate(request: Invalidation): void {
-		const mask = (names: CacheName[] = ["iotlb", "context", "pasid"]) => names.reduce((bits, name) => bits | CACHE_MASK[name], 0);
-		if (request.scope === "global") this.exports.invalidate(this.record, mask(request.caches), INV_GLOBAL, 0, 0, 0, 0, 0, 0, 0);
-		else if (request.scope === "domain") this.exports.invalidate(this.record, mask(request.caches), INV_DOMAIN, request.domain, 0, 0, 0, 0, 0, 0);
-		else if (request.scope === "pasid") this.exports.invalidate(this.record, mask(request.caches), INV_PASID, request.domain, request.pasid, 0, 0, 0, 0, 0);
-		else if (request.scope === "device-tlb") {
+	invalidate(request: Invalidation | DeviceTlbInvalidation): void {
+		if (request.scope === "device-tlb") {
 			const { rid = EVERY_DEVICE, pasid = NO_PASID, address, mask = 0 } = request;
 			const size = address === undefined ? 1n << 64n : 4096n << BigInt(mask);
 			const first = (address ?? 0n) & ~(size - 1n);
 			const last = first + size - 1n;
 			this.exports.invalidateDevice(this.record, rid, pasid === "all" ? EVERY_PASID : pasid, low(first), high(first), low(last), high(last));
-		} else if (request.scope === "device") this.exports.invalidate(this.record, INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_DEVICE, 0, 0, request.rid, 0, 0, 0, 0);
-		else {
-			const size = 4096n << BigInt(request.mask ?? 0);
-			const first = request.address & ~(size - 1n);
-			const last = first + size - 1n;
-			this.exports.invalidate(this.record, INV_CACHE_IOTLB, request.pasid === undefined ? INV_PAGE : INV_PASID_PAGE, request.domain, request.pasid ?? 0, 0, low(first), high(first), low(last), high(last));
+			return;
 		}
+		const { caches, scope, domain, pasid, rid, first, last } = decodeInvalidation(request);
+		this.exports.invalidate(this.record, caches, scope, domain, pasid, rid, low(first), high(first), low(last), high(last));
+	}
+
+	/**
+	 * Do one raw command of the architecture's queue (VT-d descriptors of 16 or 32 bytes, the others 16), for a host that
+	 * emulates the queue itself. @throws EngineError BadConfig for another length
+	 */
+	command(bytes: Uint8Array): CommandAnswer {
+		if (bytes.length !== 16 && !(bytes.length === 32 && this.architecture === "vtd")) {
+			throw new EngineError("BadConfig", `a command of ${this.architecture} has ${this.architecture === "vtd" ? "16 or 32" : "16"} bytes, not ${bytes.length}`, { operation: "Unit.command", object: `unit ${this.index}` });
+		}
+		const given = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+		const words = Array.from({ length: 8 }, (_, i) => (4 * i < bytes.length ? given.getUint32(4 * i, true) : 0));
+		const status = this.exports.command(this.context, this.record, ...words);
+		const view = this.views.data();
+		if (status !== COMMAND_DONE) return { status: "illegal", error: view.getUint32(this.result + COMMAND_CODE, true) };
+		const size = view.getUint32(this.result + COMMAND_BYTES, true);
+		const write = size === 0 ? null : { address: view.getBigUint64(this.result + COMMAND_ADDRESS, true), bytes: size as 4 | 8, value: view.getBigUint64(this.result + COMMAND_DATA, true) };
+		return { status: "done", write, interrupt: view.getUint32(this.result + COMMAND_INTERRUPT, true) !== 0 };
+	}
+
+	/**
+	 * Take commands from the queue in memory, by the unit's own head, tail and base registers, and make the writes that
+	 * they ask for; at most `most` of them. @throws EngineError OutOfRange
+	 */
+	processQueue(most = 65_536): QueueAnswer {
+		if (!Number.isInteger(most) || most < 0 || most > 0xffff_ffff) {
+			throw new EngineError("OutOfRange", `${most} is no number of commands`, { operation: "Unit.processQueue", object: `unit ${this.index}` });
+		}
+		const status = this.exports.processQueue(this.context, this.record, most);
+		const view = this.views.data();
+		const at = (offset: number) => view.getUint32(this.result + offset, true);
+		return { status: QUEUE_ENDS[status], commands: at(COMMAND_COUNT), error: at(COMMAND_CODE), interrupt: at(COMMAND_INTERRUPT) !== 0 };
 	}
 
 	/** Take the oldest fault record off the ring: the architecture's own bytes, zero padded; null when there is none. */
@@ -569,6 +602,7 @@ export class Unit {
 			pasid: this.cacheCounters(CACHE_PASID),
 			walkFirst: walks(CACHE_WALK_FIRST),
 			walkSecond: walks(CACHE_WALK_SECOND),
+			second: this.cacheCounters(CACHE_SECOND),
 			references: { first: levels(0), second: levels(1), tables: levels(2) },
 		};
 	}

@@ -187,8 +187,8 @@ export class RiscvIommu extends EngineIommu {
 	// ---- caches
 
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
-		// first-stage answers of a process are filed under domain 0 and its PSCID
-		this.unit.invalidate({ scope: "pasid", domain: 0, pasid: table.id, caches: ["iotlb"] });
+		// first-stage answers of a process are filed under no GSCID and its PSCID
+		this.unit.invalidate({ scope: "host", pasid: table.id });
 		this.dropPages(table.id, iova, size);
 		// what two stages made went through it at addresses that are not known here
 		for (const [, state] of this.nestedStates) if (this.baseOf(state) === table) this.unit.invalidate({ scope: "domain", domain: table.id, caches: ["iotlb"] });

@@ -12,6 +12,7 @@ import { sweepCommand } from "./commands/sweep.ts";
 import { whatifCommand } from "./commands/whatif.ts";
 import { workerCommand } from "./commands/worker.ts";
 import { withExamples } from "./examples.ts";
+import { CoreError } from "../core/index.ts";
 import { EngineError } from "../engine/index.ts";
 import { ReplayError } from "../replay/errors.ts";
 import { VERSION } from "../version.ts";
@@ -45,7 +46,7 @@ function exitCode(error: unknown): number {
 		console.error(`ioasid: ${error.message}`);
 		return 1;
 	}
-	if (error instanceof ReplayError || error instanceof EngineError || error instanceof InvalidArgumentError || error instanceof RangeError) {
+	if (error instanceof ReplayError || error instanceof EngineError || error instanceof CoreError || error instanceof InvalidArgumentError || error instanceof RangeError) {
 		console.error(`ioasid: ${error.message}`);
 		return 2;
 	}

@@ -45,7 +45,7 @@ function unitConfig(options: HardwareOptions): UnitConfig {
 	return {
 		architecture: "vtd",
 		...(qemu ? { iotlb: QEMU_IOTLB, quirks: { sourceTag: true, pageLow8: iotlb === "qemu-7.2" } } : iotlb === undefined ? {} : { iotlb }),
-		...(walkCache ? {} : { walkCache: false }),
+		...(walkCache ? {} : { walkCache: false, secondCache: false }),
 		...(contextCache ? {} : { contextCache: false }),
 	};
 }

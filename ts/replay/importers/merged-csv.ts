@@ -103,7 +103,9 @@ export class MergedCsvParser implements LineParser, StreamingParser {
 		if (!text.startsWith("0x", iovaAt) || !this.scan.hex(text, iovaAt + 2)) return false;
 		const { lo, hi } = this.scan;
 		const size = this.scan.decimal(text, sizeAt);
-		if (size < 0 || hi * 0x1_0000_0000 + lo + size > 2 ** 64 || text.charCodeAt(this.scan.end) !== COMMA) return false;
+		if (size < 0 || text.charCodeAt(this.scan.end) !== COMMA) return false;
+		// what ioasid wrote itself is kept as it was
+		if (this.dictionary === null && hi * 0x1_0000_0000 + lo + size > 2 ** 64) return false;
 		const sizeEnd = this.scan.end;
 		const given = this.dictionary === null || kind === Kind.invalidate ? -1 : this.scan.labelledNumber(text, "flags=", infoAt);
 		const flags = given >= 0 ? given : flagsOf(kind, text, infoAt);

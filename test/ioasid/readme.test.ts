@@ -4,7 +4,7 @@ import { createUnits, drivers, IommuV2, Machine, VfioContainer } from "../../ts/
 it("the README's example: one group, two devices, one by RID and one by RID and PASID, then as a container", () => {
 	const RAM = { start: 1n << 32n, size: 1n << 30n };
 	const { engine, units } = createUnits(
-		[{ name: "mmu0", kind: "vtd", addressBits: 48, pageSizes: 0x40201000n, reserved: [{ first: 0xfee00000n, last: 0xfeefffffn }], pasidBits: 20, enforcesSnoop: true, nesting: "hw", maxDepth: 2, pasidTables: false, dirty: true }],
+		[{ name: "mmu0", kind: "vtd" }],
 		{ memory: [{ kind: "sparse", ...RAM }], sparsePages: 256 },
 	);
 	const machine = new Machine(engine, units, RAM);

@@ -8,7 +8,7 @@ import { DoorError, IommuV2 } from "../../ts/uapi/index.ts";
 import { ALL, flow, flows, HARDWARE, runFlow } from "./flow.ts";
 
 const RAM = { start: 1n << 32n, size: 1n << 34n };
-const UNIT: UnitDescription = { name: "mmu", kind: "vtd", addressBits: 48, pageSizes: 0x40201000n, reserved: [{ first: 0xfee0_0000n, last: 0xfeef_ffffn }], pasidBits: 20, enforcesSnoop: true, nesting: "hw", maxDepth: 2, pasidTables: false, dirty: true };
+const UNIT = { name: "mmu", kind: "vtd" as const, addressBits: 48, pageSizes: 0x40201000n, reserved: [{ first: 0xfee0_0000n, last: 0xfeef_ffffn }], pasidBits: 20, enforcesSnoop: true, nesting: "hw" as const, maxDepth: 2, pasidTables: false, dirty: true } satisfies UnitDescription;
 
 function world(units: UnitDescription[] = [UNIT]): { machine: Machine; process: Process } {
 	const { engine, units: made } = createUnits(units, { memory: [{ kind: "sparse", ...RAM }], sparsePages: 512, tables: { frames: 1024, count: 64 } });

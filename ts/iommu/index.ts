@@ -36,17 +36,19 @@ const DEFAULTS: Omit<IommuCapabilities, "format"> = {
 /** What PAPR bridges can do otherwise: no interrupt range below 2^60, no PASIDs, no tables of users. */
 const PAPR_DEFAULTS: Partial<IommuCapabilities> = { addressBits: 60, pageSizes: 0x41211000n, reserved: [], pasidBits: 0, nesting: "sw", maxDepth: 4 };
 
-/** A driver for each unit of an engine, in order. */
-export function driversOf(engine: Engine): IommuDriver[] {
-	return engine.units.map((unit) => {
-		const { architecture } = unit;
-		const own = architecture === "papr" ? PAPR_DEFAULTS : {};
-		return KINDS[architecture].make({ engine, unit, capabilities: { ...DEFAULTS, ...own, format: architecture === "papr" ? "ppc" : architecture } });
-	});
+function defaultsOf(architecture: ArchitectureName): IommuCapabilities {
+	if (architecture === "papr") return { ...DEFAULTS, ...PAPR_DEFAULTS, format: "ppc" };
+	// Intel's PASID tables are the host's alone
+	return { ...DEFAULTS, pasidTables: architecture !== "vtd", format: architecture };
 }
 
-/** One unit of a machine. */
-export interface UnitDescription extends Omit<IommuCapabilities, "format"> {
+/** A driver for each unit of an engine, in order. */
+export function driversOf(engine: Engine): IommuDriver[] {
+	return engine.units.map((unit) => KINDS[unit.architecture].make({ engine, unit, capabilities: defaultsOf(unit.architecture) }));
+}
+
+/** One unit of a machine; what is left out is as its kind has it. */
+export interface UnitDescription extends Partial<Omit<IommuCapabilities, "format">> {
 	name: string;
 	kind: "vtd" | "smmuv3" | "amdvi" | "riscv" | "ppc";
 }
@@ -55,6 +57,6 @@ export interface UnitDescription extends Omit<IommuCapabilities, "format"> {
 export function createUnits(descriptions: readonly UnitDescription[], config: Omit<EngineConfig, "units">): { engine: Engine; units: IommuDriver[] } {
 	const architectures = descriptions.map(({ kind }): ArchitectureName => (kind === "ppc" ? "papr" : kind));
 	const engine = Engine.create({ ...config, units: architectures.map((architecture) => ({ architecture, registers: KINDS[architecture].registers, ...(architecture === "papr" ? {} : { deviceTlb: DEVICE_TLB }) })) });
-	const units = descriptions.map(({ name, kind, ...capabilities }, i) => KINDS[architectures[i]].make({ engine, unit: engine.units[i], capabilities: { ...capabilities, format: kind }, name }));
+	const units = descriptions.map(({ name, kind, ...capabilities }, i) => KINDS[architectures[i]].make({ engine, unit: engine.units[i], capabilities: { ...defaultsOf(architectures[i]), ...capabilities }, name }));
 	return { engine, units };
 }

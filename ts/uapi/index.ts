@@ -1,6 +1,6 @@
 /** Doors to the core: the two 2021 texts, iommufd by methods and by ioctls, the VFIO container, and KVM's side. Each is thin: names, numbers and errno. */
 export { DoorError, type Errno } from "./errors.ts";
-export type { AllocOptions, AttachOptions, DeviceInfo, DoorEvent, InvalidateOptions, MapOptions, SpaceInfo } from "./ioasid.ts";
+export type { AllocOptions, AttachOptions, DeviceInfo, DoorEvent, InvalidateOptions, MapOptions, SpaceInfo } from "./ioasid-types.ts";
 export { IoasidFile } from "./ioasid.ts";
 export { IoasidV1 } from "./ioasid-v1.ts";
 export { IommuV2 } from "./iommu-v2.ts";

@@ -1,6 +1,7 @@
 import { type Device, type Machine, PageSource, PAGE, type Policy, type Process, Space, UserSpace, V1_POLICY, type AddressSpace, PasidTableSpace } from "../core/index.ts";
 import { call, refuse } from "./errors.ts";
-import { type InvalidateOptions, IoasidFile } from "./ioasid.ts";
+import { IoasidFile } from "./ioasid.ts";
+import type { InvalidateOptions } from "./ioasid-types.ts";
 import type { IoasidNode } from "./node.ts";
 
 /**

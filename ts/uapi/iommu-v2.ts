@@ -1,6 +1,7 @@
 import { IdentitySpace, type Process, Space, SvaSpace } from "../core/index.ts";
 import { refuse } from "./errors.ts";
-import { type AllocOptions, type DeviceInfo, type InvalidateOptions, IoasidFile, permitted } from "./ioasid.ts";
+import { IoasidFile } from "./ioasid.ts";
+import { type AllocOptions, type DeviceInfo, type InvalidateOptions, permitted } from "./ioasid-types.ts";
 
 /**
  * The July 2021 text, /dev/iommu: devices are bound under the user's cookie and tell what they can do; an IOASID gets its

@@ -80,7 +80,7 @@ export function msiClass(unit: usize, route: Route): u32 {
   }
   if (load<u64>(free) != 0) {
     invalidate(unit, INV_CACHE_IOTLB | INV_CACHE_CONTEXT | INV_CACHE_PASID, INV_GLOBAL, 0, 0, 0, 0, 0);
-    memory.fill(classes, 0, MSI_CLASSES * MSI_CLASS_BYTES);
+    memory.fill(classes, 0, <usize>MSI_CLASSES * MSI_CLASS_BYTES);
     free = classes;
   }
   store<u64>(free, root);

@@ -17,6 +17,7 @@ import { MemoryObject } from "./process-object.ts";
 import { Routes } from "./routes.ts";
 import { Requester } from "./slot.ts";
 import { type KernelSpaceOptions, Space } from "./space.ts";
+import { groupsOf, type TopologyFunction } from "./topology.ts";
 import type { UserAccess, UserTableReader } from "./user-space.ts";
 
 export interface DeviceConfig {
@@ -87,6 +88,16 @@ export class Machine {
 
 	createGroup(name = `${this.groups++}`): Group<Device> {
 		return new Group(name);
+	}
+
+	/** The isolation groups of a topology, by the names of their functions: for `addDevice`. @throws CoreError Occupied, Invalid */
+	createGroups(functions: readonly TopologyFunction[]): Map<string, Group<Device>> {
+		const groups = new Map<string, Group<Device>>();
+		for (const { members } of groupsOf(functions)) {
+			const group = this.createGroup();
+			for (const name of members) groups.set(name, group);
+		}
+		return groups;
 	}
 
 	/** @throws CoreError Occupied (the address is taken), NotFound (no such unit) */

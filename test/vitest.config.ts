@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
     include: ["test/**/*.test.ts"],
-    testTimeout: 120_000,
+    testTimeout: process.env.IOASID_NIGHTLY ? 3_600_000 : 120_000,
     pool: "threads",
     maxWorkers: 2,
   },

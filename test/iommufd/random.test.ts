@@ -204,7 +204,7 @@ class Model {
 					if (table.physical(first + at) !== world.process.frameOf(user) + (user & (PAGE - 1n))) wrong.push(`table ${entity.id} at ${first + at}`);
 				}
 			}
-			if (table.content.reduce((sum, { size }) => sum + size, 0n) !== bytes) wrong.push(`table ${entity.id} has ${table.content.length} runs`);
+			if ([...table.content].reduce((sum, { size }) => sum + size, 0n) !== bytes) wrong.push(`table ${entity.id} has ${[...table.content].length} runs`);
 		}
 		const pins = new Map<bigint, Set<number>>();
 		const pin = (page: bigint, call: number) => pins.set(page, (pins.get(page) ?? new Set()).add(call));

@@ -73,7 +73,7 @@ export class World {
 				const areas = [...space.areas].map(({ first, last, permissions, offset, uses, locks, source }) => [first, last, permissions, offset, uses, locks, source.pinned]);
 				spaces.push([entity.id, areas, space.usable, space.allowed, space.granule, space.hugePages, space.tables.size, space.accesses.size]);
 			}
-			if (entity instanceof PagingEntity) tables.push([entity.id, (entity.table.hardware as MockTable).content, entity.table.tracking]);
+			if (entity instanceof PagingEntity) tables.push([entity.id, [...(entity.table.hardware as MockTable).content], entity.table.tracking]);
 			if (entity instanceof TableEntity) tables.push([entity.id, entity.fault?.id ?? null, entity.table.attachments.size]);
 		}
 		for (const device of this.machine.allDevices) {

@@ -37,6 +37,7 @@ export { HardwareTable, MappedTable, type MappedTableOptions, NestedTable } from
 export type { HardwareQueue, Invalidated, UserArray, UserDriver, UserInterface, VirtualHost, VirtualUnit } from "./iommu-user.ts";
 export { userCallsOf } from "./iommu-user.ts";
 export type { UserData } from "./user-data.ts";
+export { RunList } from "./run-list.ts";
 export { TableRoutes } from "./table-routes.ts";
 export { EventQueue, type VirtualEvent, VirtualIommu } from "./virtual-iommu.ts";
 export { type DeviceConfig, Machine, type RamConfig } from "./machine.ts";

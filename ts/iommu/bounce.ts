@@ -7,6 +7,7 @@ import {
 	type IommuTable,
 	PAGE,
 	type RequesterState,
+	RunList,
 	type TableContent,
 	type TableRun,
 	type Target,
@@ -16,47 +17,21 @@ import {
 
 /** A table of runs in JavaScript. */
 class RunTable implements IommuTable {
-	private runs: TableRun[] = [];
+	private readonly runs = new RunList();
 	private written: Set<bigint> | null = null;
 	private split = true;
 
-	private search(iova: bigint): number {
-		let low = 0;
-		let high = this.runs.length;
-		while (low < high) {
-			const mid = (low + high) >> 1;
-			if (this.runs[mid].iova + this.runs[mid].size <= iova) low = mid + 1;
-			else high = mid;
-		}
-		return low;
-	}
-
 	find(iova: bigint): TableRun | undefined {
-		const run = this.runs[this.search(iova)];
-		return run !== undefined && run.iova <= iova ? run : undefined;
+		return this.runs.find(iova);
 	}
 
 	map(run: TableRun): void {
-		const index = this.search(run.iova);
-		const there = this.runs[index];
-		if (there !== undefined && there.iova < run.iova + run.size) {
-			throw new CoreError("Occupied", "something is mapped there", { operation: "map", object: "table", first: run.iova, last: run.iova + run.size - 1n });
-		}
-		this.runs.splice(index, 0, run);
+		this.runs.map(run);
 	}
 
 	unmap(iova: bigint, size: bigint): void {
-		const end = iova + size;
-		let index = this.search(iova);
-		while (index < this.runs.length && this.runs[index].iova < end) {
-			const run = this.runs[index];
-			const kept: TableRun[] = [];
-			if (run.iova < iova) kept.push({ ...run, size: iova - run.iova });
-			if (run.iova + run.size > end) kept.push({ ...run, iova: end, pa: run.pa + (end - run.iova), size: run.iova + run.size - end });
-			this.runs.splice(index, 1, ...kept);
-			index += kept.length;
-		}
-		if (this.written !== null) for (const page of [...this.written]) if (page >= iova && page < end) this.written.delete(page);
+		this.runs.unmap(iova, size);
+		for (const page of this.written ?? []) if (page >= iova && page < iova + size) this.written?.delete(page);
 	}
 
 	trackDirty(on: boolean, split: boolean): void {

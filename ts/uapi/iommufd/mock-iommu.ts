@@ -11,6 +11,7 @@ import {
 	type IommuTable,
 	type MemoryObject,
 	type RequesterState,
+	RunList,
 	type TableAttributes,
 	type TableContent,
 	type TableRun,
@@ -32,25 +33,15 @@ const down = (address: bigint) => address & -pageSize;
 
 /** A table of runs, with the pages that were written. */
 export class MockTable implements IommuTable {
-	private readonly runs: TableRun[] = [];
+	/** what is mapped, in order */
+	readonly content = new RunList();
 	private readonly written = new Set<bigint>();
 	private tracks = false;
 
 	constructor(readonly dirty: boolean) {}
 
-	private search(iova: bigint): number {
-		let [low, high] = [0, this.runs.length];
-		while (low < high) {
-			const mid = (low + high) >> 1;
-			if (this.runs[mid].iova + this.runs[mid].size <= iova) low = mid + 1;
-			else high = mid;
-		}
-		return low;
-	}
-
 	find(iova: bigint): TableRun | undefined {
-		const run = this.runs[this.search(iova)];
-		return run !== undefined && run.iova <= iova ? run : undefined;
+		return this.content.find(iova);
 	}
 
 	physical(iova: bigint): bigint | undefined {
@@ -59,35 +50,17 @@ export class MockTable implements IommuTable {
 	}
 
 	map(run: TableRun): void {
-		const index = this.search(run.iova);
-		if (this.runs[index] !== undefined && this.runs[index].iova < run.iova + run.size) {
-			throw new CoreError("Occupied", "something is mapped there", { operation: "map", object: "table", first: run.iova, last: run.iova + run.size - 1n });
-		}
-		this.runs.splice(index, 0, run);
+		this.content.map(run);
 	}
 
 	unmap(iova: bigint, size: bigint): void {
-		const end = iova + size;
-		let index = this.search(iova);
-		while (index < this.runs.length && this.runs[index].iova < end) {
-			const run = this.runs[index];
-			const kept: TableRun[] = [];
-			if (run.iova < iova) kept.push({ ...run, size: iova - run.iova });
-			if (run.iova + run.size > end) kept.push({ ...run, iova: end, pa: run.pa + (end - run.iova), size: run.iova + run.size - end });
-			this.runs.splice(index, 1, ...kept);
-			index += kept.length;
-		}
-		for (const page of [...this.written]) if (page >= iova && page < end) this.written.delete(page);
+		this.content.unmap(iova, size);
+		for (const page of this.written) if (page >= iova && page < iova + size) this.written.delete(page);
 	}
 
 	trackDirty(on: boolean): void {
 		if (on) this.written.clear();
 		this.tracks = on;
-	}
-
-	/** what is mapped, in order */
-	get content(): readonly TableRun[] {
-		return this.runs;
 	}
 
 	get tracking(): boolean {

@@ -1,31 +1,12 @@
 import { CoreError, type CoreReason } from "../core/index.ts";
-
-/** Names of Linux errno values that the doors answer with. */
-export type Errno =
-	| "EPERM"
-	| "ENOENT"
-	| "ENXIO"
-	| "EAGAIN"
-	| "EACCES"
-	| "EFAULT"
-	| "EBUSY"
-	| "EEXIST"
-	| "ENODEV"
-	| "EINVAL"
-	| "ENOTTY"
-	| "ENOMEM"
-	| "ENOSPC"
-	| "EDEADLK"
-	| "EOPNOTSUPP"
-	| "EADDRINUSE"
-	| "EOVERFLOW";
+import type { ErrnoName } from "./errno.ts";
 
 /** A call at a door was refused; nothing has changed. `cause` is core's own error, when it came from there. */
 export class DoorError extends Error {
 	override readonly name = "DoorError";
 
 	constructor(
-		readonly errno: Errno,
+		readonly errno: ErrnoName,
 		message: string,
 		options?: ErrorOptions,
 	) {
@@ -34,7 +15,7 @@ export class DoorError extends Error {
 }
 
 /** Reasons of core as errno values, where a door says nothing else. */
-export const ERRNOS: Readonly<Record<CoreReason, Errno>> = {
+export const ERRNOS: Readonly<Record<CoreReason, ErrnoName>> = {
 	Invalid: "EINVAL",
 	Misaligned: "EINVAL",
 	Overflow: "EINVAL",
@@ -54,7 +35,7 @@ export const ERRNOS: Readonly<Record<CoreReason, Errno>> = {
 };
 
 /** Run one call of a door; what core refuses becomes an errno. @throws DoorError */
-export function call<T>(act: () => T, errnos: Partial<Record<CoreReason, Errno>> = {}): T {
+export function call<T>(act: () => T, errnos: Partial<Record<CoreReason, ErrnoName>> = {}): T {
 	try {
 		return act();
 	} catch (error) {
@@ -64,6 +45,6 @@ export function call<T>(act: () => T, errnos: Partial<Record<CoreReason, Errno>>
 }
 
 /** @throws DoorError */
-export function refuse(errno: Errno, message: string): never {
+export function refuse(errno: ErrnoName, message: string): never {
 	throw new DoorError(errno, message);
 }

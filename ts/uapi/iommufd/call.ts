@@ -4,6 +4,7 @@ import type { COMMANDS, CommandName } from "../abi/commands.ts";
 import type { Fields, Struct, UpdatesOf, Values, ValuesOf } from "../abi/struct.ts";
 import type { Caller } from "../descriptors.ts";
 import { Errno, type ErrnoName } from "../errno.ts";
+import { ERRNOS } from "../errors.ts";
 import { copyDriverData, copyStructToUser, type UserMemory } from "../user-memory.ts";
 
 export type CommandValues<N extends CommandName> = ValuesOf<(typeof COMMANDS)[N]["struct"]>;
@@ -18,28 +19,12 @@ export interface Call<N extends CommandName> {
 	respond(updates: CommandUpdates<N>): void;
 }
 
-const ERRNOS: Readonly<Record<CoreReason, ErrnoName>> = {
-	Invalid: "EINVAL",
-	Misaligned: "EINVAL",
-	Overflow: "EOVERFLOW",
-	Reserved: "EINVAL",
-	Occupied: "EEXIST",
-	Cut: "ENOENT",
-	NotFound: "ENOENT",
-	Busy: "EBUSY",
-	Excluded: "ENODEV",
-	Incomplete: "EDEADLK",
-	Conflict: "EADDRINUSE",
-	NoSpace: "ENOMEM",
-	Exhausted: "ENOSPC",
-	MemoryFault: "EFAULT",
-	Denied: "EPERM",
-	Unsupported: "EOPNOTSUPP",
-};
+/** Where iommufd says something else than the doors of 2021. */
+const IOMMUFD_ERRNOS: Readonly<Record<CoreReason, ErrnoName>> = { ...ERRNOS, Overflow: "EOVERFLOW", Cut: "ENOENT", NotFound: "ENOENT", Excluded: "ENODEV" };
 
 /** What core refuses with, as iommufd tells it. */
 export function toErrno(error: unknown): unknown {
-	return error instanceof CoreError ? new Errno(ERRNOS[error.reason], error.message, { cause: error }) : error;
+	return error instanceof CoreError ? new Errno(IOMMUFD_ERRNOS[error.reason], error.message, { cause: error }) : error;
 }
 
 /** Run something of core. @throws Errno */

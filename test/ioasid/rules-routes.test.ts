@@ -271,11 +271,11 @@ describe("devices", () => {
 });
 
 describe("groups", () => {
-	flow("a group that is not viable names its host driver; stubs, bridges and driverless members are fine", `
+	flow("a group that is not viable names its host driver; pci-stub, bridges and driverless members are fine", `
 		${V2()}
 		a = device mmu vfio-pci group=ten
 		b = device mmu kernel group=ten
-		c = device mmu stub group=ten
+		c = device mmu pci-stub group=ten
 		d = device mmu bridge group=ten
 		e = device mmu none group=ten
 		bind a !EINVAL
@@ -285,7 +285,7 @@ describe("groups", () => {
 		bind a
 		group_info a => viable:true,state:blocked
 		probe e kernel !error
-		probe e stub
+		probe e pci-stub
 		xlate e 0 => fault:blocked
 		x = ioasid_alloc
 		map x 0x40000000 0x1000 iova=0
@@ -385,7 +385,7 @@ describe("groups", () => {
 		${V2()}
 		a = device mmu vfio-pci group=g
 		b = device mmu vfio-pci group=g
-		s = device mmu stub group=g
+		s = device mmu pci-stub group=g
 		bind a !error
 		group_bind g
 		group_bind g !EBUSY
@@ -439,7 +439,7 @@ describe("groups", () => {
 	flow("staged: groups of several functions are not bound", `
 		${V2()}
 		a = device mmu vfio-pci group=g
-		b = device mmu stub group=g
+		b = device mmu pci-stub group=g
 		vf = device mmu kernel group=h
 		w = device mmu mdev-vf parent=vf
 		check_extension multidev_group => value:0

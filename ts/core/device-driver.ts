@@ -40,7 +40,7 @@ export type DmaOwnership =
 	| "user"
 	/** a host driver makes DMA */
 	| "kernel"
-	/** it makes none: stubs, bridges, devices without driver */
+	/** it makes none: pci-stub, bridges, devices without driver */
 	| "none";
 
 /**

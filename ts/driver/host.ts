@@ -13,8 +13,8 @@ function keeps(name: string, ownership: DmaOwnership): DeviceDriver {
 
 /** A host driver that makes DMA. */
 export const kernel = keeps("kernel", "kernel");
-/** A driver that makes no DMA (pci-stub). */
-export const stub = keeps("stub", "none");
+/** pci-stub: it holds a function for nobody and makes no DMA. */
+export const pciStub = keeps("pci-stub", "none");
 /** PCI interconnect. */
 export const bridge = keeps("bridge", "none");
 /** No driver at all. */

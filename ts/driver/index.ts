@@ -1,5 +1,5 @@
 import type { DeviceDriver } from "../core/index.ts";
-import { bridge, kernel, none, stub } from "./host.ts";
+import { bridge, kernel, none, pciStub } from "./host.ts";
 import { mdevPasid } from "./mdev-pasid.ts";
 import { mdevSw } from "./mdev-sw.ts";
 import { mdevVf } from "./mdev-vf.ts";
@@ -14,7 +14,7 @@ export const drivers = {
 	"mdev-vf": mdevVf,
 	vdpa,
 	kernel,
-	stub,
+	"pci-stub": pciStub,
 	bridge,
 	none,
 } satisfies Record<string, DeviceDriver>;

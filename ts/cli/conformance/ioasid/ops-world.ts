@@ -1,16 +1,9 @@
 /** Steps that make and change the world, and open and close files. */
-import type { DeviceDriver, IommuDriver } from "../../../core/index.ts";
-import { drivers } from "../../../driver/index.ts";
+import type { IommuDriver } from "../../../core/index.ts";
 import { DoorError, IoasidFile } from "../../../uapi/index.ts";
 import { CheckFailed, deviceOf, ioasid, type Operation, v1 } from "./ops.ts";
 import { ScenarioError } from "./values.ts";
-import { ScenarioDevice } from "./world.ts";
-
-function driverNamed(name: unknown): DeviceDriver {
-	const driver = (drivers as Record<string, DeviceDriver>)[name as string];
-	if (driver === undefined) throw new ScenarioError(`no driver ${String(name)}`);
-	return driver;
-}
+import { driverNamed, ScenarioDevice } from "./world.ts";
 
 export const worldOps: Record<string, Operation> = {
 	// units are made with the world

@@ -9,6 +9,13 @@ const RAM = { start: 1n << 32n, size: 1n << 40n };
 const BARS = { start: 1n << 42n, size: 1n << 41n };
 const BAR_BYTES = 1n << 32n;
 
+/** The driver that a step names; steps call pci-stub by its short name. @throws ScenarioError */
+export function driverNamed(name: unknown): DeviceDriver {
+	const driver = (drivers as Record<string, DeviceDriver>)[name === "stub" ? "pci-stub" : String(name)];
+	if (driver === undefined) throw new ScenarioError(`no driver ${String(name)}`);
+	return driver;
+}
+
 /** A device of a scenario, with what its driver keeps. */
 export class ScenarioDevice {
 	access: Access | null = null;
@@ -53,8 +60,7 @@ export class World {
 
 	addDevice(step: Step, unit: IommuDriver, capabilities: Record<string, boolean>, parent: ScenarioDevice | undefined, alias: ScenarioDevice | undefined): ScenarioDevice {
 		const name = step.as as string;
-		const driver = (drivers as Record<string, DeviceDriver>)[step.driver as string];
-		if (driver === undefined) throw new ScenarioError(`no driver ${String(step.driver)}`);
+		const driver = driverNamed(step.driver);
 		let group: Group<Device> | undefined;
 		if (typeof step.group === "string") {
 			group = this.groups.get(step.group) ?? this.machine.createGroup(step.group);

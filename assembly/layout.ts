@@ -42,7 +42,6 @@ export const INV_DEVICES = 7; // requesters `first` to `last`
 export const INV_CACHE_IOTLB = 1; // IOTLB and, unless INV_LEAF_ONLY, the paging-structure caches
 export const INV_CACHE_CONTEXT = 2;
 export const INV_CACHE_PASID = 4;
-export const INV_CACHE_DEVICE_TLB = 8;
 export const INV_LEAF_ONLY = 16; // paging-structure caches stay (VT-d invalidation hint)
 export const INV_TABLES_ONLY = 32; // the IOTLB stays: runs that ask what its invalidations cost
 export const INV_FIRST = 64; // only what a first stage made, nested or not

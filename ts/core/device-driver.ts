@@ -54,8 +54,8 @@ export interface DeviceDriver {
 	readonly part?: boolean;
 	/** Nothing of its devices is put into the IOMMU: the driver looks addresses up. */
 	readonly software?: boolean;
-	/** what a user may see of the device's PASIDs */
-	pasids(device: Device): { supported: boolean; delegated: boolean; cpu: boolean; translated: boolean };
+	/** what a user may see of the device's PASIDs; absent: it has none */
+	pasids?(device: Device): { supported: boolean; delegated: boolean; cpu: boolean; translated: boolean };
 	/** PASID of the requests that the device makes by itself, for parts that have one; null while it has none. */
 	defaultPasid?(device: Device): number | null;
 	/** A refusal to give the device to a user. @throws CoreError */

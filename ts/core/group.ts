@@ -1,8 +1,5 @@
 import type { Slot } from "./slot.ts";
 
-/** Who may make DMA through a group: the host's drivers, or one user. */
-export type GroupState = "default" | "user";
-
 /**
  * Devices that the platform cannot tell apart or keep apart. A group owns no attachment: members have their own. While
  * a user owns it, members without a route are blocked.

@@ -3,7 +3,7 @@ import type { AddressSpace } from "./address-space.ts";
 import type { Attachment } from "./attachment.ts";
 import { Context } from "./context.ts";
 import { Device, type DeviceCapabilities, formatAddress, NO_CAPABILITIES } from "./device.ts";
-import type { AttachRequest, DeviceDriver } from "./device-driver.ts";
+import type { AttachRequest, DeviceDriver, DmaOwnership } from "./device-driver.ts";
 import { type DmaResult, translate } from "./dma.ts";
 import { CoreError } from "./errors.ts";
 import { FailPoint } from "./fail-point.ts";
@@ -145,7 +145,7 @@ export class Machine {
 	}
 
 	/** Whose DMA a device makes. */
-	ownershipOf(device: Device): "user" | "kernel" | "none" {
+	ownershipOf(device: Device): DmaOwnership {
 		return this.drivers.get(device)?.ownership ?? "none";
 	}
 
@@ -199,7 +199,7 @@ export class Machine {
 
 	/** @throws CoreError Invalid, naming the member that a host driver uses */
 	refuseUnviable(group: Group<Device>, operation: string): void {
-		refuseUnviable(group, { ownership: (device) => this.ownershipOf(device), hasDriver: (device) => this.drivers.has(device) }, operation);
+		refuseUnviable(group, (device) => this.ownershipOf(device), operation);
 	}
 
 	/** Give a whole group to a file. @throws CoreError Invalid (not viable) */

@@ -1,23 +1,18 @@
 import type { Context } from "./context.ts";
 import type { Device } from "./device.ts";
+import type { DmaOwnership } from "./device-driver.ts";
 import { CoreError } from "./errors.ts";
 import type { Group } from "./group.ts";
 import { applyAll, Slot } from "./slot.ts";
-
-/** What a machine knows of the driver of a device. */
-export interface DriverFacts {
-	ownership(device: Device): "user" | "kernel" | "none";
-	hasDriver(device: Device): boolean;
-}
 
 /**
  * Why a group cannot be given to a user: a member that a host driver makes DMA with. Parts of functions are isolated by
  * their own driver, and a function that such a part wraps is its driver's.
  */
-export function refuseUnviable(group: Group<Device>, facts: DriverFacts, operation: string): void {
+export function refuseUnviable(group: Group<Device>, ownershipOf: (device: Device) => DmaOwnership, operation: string): void {
 	const wrapped = new Set([...group.members].map(({ parent }) => parent));
 	for (const member of group.members) {
-		if (member.isPart || wrapped.has(member) || facts.ownership(member) !== "kernel") continue;
+		if (member.isPart || wrapped.has(member) || ownershipOf(member) !== "kernel") continue;
 		throw new CoreError("Invalid", `${member.name} is used by a host driver`, { operation, object: `group ${group.name}` });
 	}
 }

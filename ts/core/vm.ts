@@ -22,7 +22,7 @@ export class VirtualMachine {
 	private everReal = false;
 
 	constructor(
-		private readonly machine: Machine,
+		machine: Machine,
 		readonly name = `vm ${made++}`,
 	) {
 		machine.routes.closings.add((attachment) => this.forget(attachment));
@@ -106,7 +106,7 @@ export class VirtualMachine {
 		let revoke = true;
 		for (const file of this.files) {
 			if (!file.policy.wbinvdRevoke) revoke = false;
-			if (needsWbinvd(this.machine, file)) real = true;
+			if (needsWbinvd(file)) real = true;
 		}
 		if (real) this.everReal = true;
 		return real || (!revoke && this.everReal);
@@ -119,7 +119,7 @@ export class VirtualMachine {
 }
 
 /** Whether DMA of some device of a file may bypass the caches. */
-export function needsWbinvd(machine: Machine, file: Context): boolean {
+export function needsWbinvd(file: Context): boolean {
 	for (const space of file.spaces) {
 		if (space.enforcesSnoop !== false) continue;
 		for (const attachment of space.attachments as Set<Attachment>) {
@@ -128,6 +128,5 @@ export function needsWbinvd(machine: Machine, file: Context): boolean {
 			if (attachment.device.capabilities.noSnoop && !attachment.options.noSnoopUnused) return true;
 		}
 	}
-	void machine;
 	return false;
 }

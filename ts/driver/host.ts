@@ -4,7 +4,6 @@ function keeps(name: string, ownership: DmaOwnership): DeviceDriver {
 	return {
 		name,
 		ownership,
-		pasids: () => ({ supported: false, delegated: false, cpu: false, translated: false }),
 		attach(device) {
 			throw new CoreError("Unsupported", `its driver ${name} gives nothing to users`, { operation: "attach", object: `device ${device.name}` });
 		},

@@ -7,10 +7,6 @@ export const mdevSw: DeviceDriver = {
 	part: true,
 	software: true,
 
-	pasids() {
-		return { supported: false, delegated: false, cpu: false, translated: false };
-	},
-
 	attach(device, space, request, routes) {
 		if (request.vpasid !== undefined || request.queue !== undefined) throw new CoreError("Unsupported", "software has no PASIDs and no queues", { operation: "attach", object: `device ${device.name}` });
 		return routes.attachSoftware(device, space, request);

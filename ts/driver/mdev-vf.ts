@@ -6,10 +6,6 @@ export const mdevVf: DeviceDriver = {
 	ownership: "user",
 	part: true,
 
-	pasids() {
-		return { supported: false, delegated: false, cpu: false, translated: false };
-	},
-
 	attach(device, space, request, routes) {
 		if (request.vpasid !== undefined || request.queue !== undefined) throw new CoreError("Unsupported", "it is routed by its RID alone", { operation: "attach", object: `device ${device.name}` });
 		return routes.attachRid(device, space, request);

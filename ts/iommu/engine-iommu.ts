@@ -245,7 +245,7 @@ export function tableOf(target: Target, name: string): EngineTable {
 }
 
 /** Tags of users' tables, each held as long as some route leads there. */
-export class UserTags {
+class UserTags {
 	private readonly tags = new Map<UserTable, { tag: number; uses: number }>();
 
 	constructor(

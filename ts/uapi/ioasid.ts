@@ -19,6 +19,9 @@ import { call, refuse } from "./errors.ts";
 import { type AttachOptions, type DoorEvent, type InvalidateOptions, type MapOptions, permitted, type SpaceInfo } from "./ioasid-types.ts";
 import type { IoasidNode } from "./node.ts";
 
+/** A device whose driver tells of no PASIDs. */
+const NO_PASIDS = { supported: false, delegated: false, cpu: false, translated: false };
+
 /** Formats of PASID tables that a guest may own. */
 const PASID_TABLES: readonly string[] = ["smmuv3", "amdvi", "riscv"];
 
@@ -192,7 +195,7 @@ export abstract class IoasidFile {
 	/** What a user may see of the device's PASIDs (VFIO device info). @throws DoorError EINVAL before bind */
 	vfioDeviceInfo(device: Device): { pasid: boolean; pasidDelegated: boolean; pasidCpu: boolean; pasidCpuVirt: boolean } {
 		this.bound("vfio_device_info", device);
-		const { supported, delegated, cpu, translated } = this.machine.driverOf(device, "vfio_device_info").pasids(device);
+		const { supported, delegated, cpu, translated } = this.machine.driverOf(device, "vfio_device_info").pasids?.(device) ?? NO_PASIDS;
 		const hidden = this.policy.hideSecond && this.isLaterPart(device);
 		return { pasid: supported && !hidden, pasidDelegated: delegated && !hidden, pasidCpu: cpu && !hidden, pasidCpuVirt: translated && !hidden };
 	}
@@ -474,7 +477,7 @@ export abstract class IoasidFile {
 	/** A guest's wbinvd, on the host's behalf. @throws DoorError ENXIO when nothing of this file asks for it */
 	wbinvd(): void {
 		this.open("wbinvd");
-		if (!needsWbinvd(this.machine, this.context)) refuse("ENXIO", "wbinvd: no device of this file may bypass the caches");
+		if (!needsWbinvd(this.context)) refuse("ENXIO", "wbinvd: no device of this file may bypass the caches");
 	}
 
 	checkExtension(name: string): number {

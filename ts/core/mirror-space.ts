@@ -1,7 +1,8 @@
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
-import type { IommuDriver, IommuTable, TableRun, Target } from "./iommu-driver.ts";
+import { HeldTables } from "./held-tables.ts";
+import type { IommuDriver, TableRun, Target } from "./iommu-driver.ts";
 import type { Process } from "./process.ts";
 
 /** Addresses are the parent's addresses: devices are given the parent's own table. */
@@ -44,7 +45,7 @@ export class IdentitySpace extends AddressSpace {
 export class SvaSpace extends AddressSpace {
 	readonly kind = "sva";
 	private readonly present = new Map<bigint, bigint>();
-	private readonly tables = new Map<IommuDriver, { table: IommuTable; users: number }>();
+	private readonly tables = new HeldTables();
 	private readonly stop: () => void;
 
 	constructor(
@@ -69,22 +70,12 @@ export class SvaSpace extends AddressSpace {
 	}
 
 	acquire(iommu: IommuDriver): Target {
-		let held = this.tables.get(iommu);
-		if (held === undefined) {
-			held = { table: iommu.createTable(() => this.resolve(0n, (1n << 64n) - 1n), {}), users: 0 };
-			this.tables.set(iommu, held);
-		}
-		held.users++;
-		return { kind: "table", table: held.table };
+		const make = () => ({ table: iommu.createTable(() => this.resolve(0n, (1n << 64n) - 1n), {}), users: 0 });
+		return { kind: "table", table: this.tables.acquire(iommu, make) };
 	}
 
 	release(iommu: IommuDriver): void {
-		const held = this.tables.get(iommu);
-		if (held === undefined) return;
-		held.users--;
-		if (held.users > 0) return;
-		this.tables.delete(iommu);
-		iommu.destroyTable(held.table);
+		this.tables.release(iommu);
 	}
 
 	override hold(): void {}

@@ -3,6 +3,7 @@ import { AddressSpace, type Location, type SpaceOptions } from "./address-space.
 import { type Area, type AreaBacking, AreaList } from "./area.ts";
 import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
+import { HeldTables } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, IommuTable, TableAttributes, TableRun, Target, Window } from "./iommu-driver.ts";
 
 export interface KernelSpaceOptions extends SpaceOptions {
@@ -30,11 +31,6 @@ export type AccessListener = (ranges: readonly AddressRange[]) => void;
 
 const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
 
-interface Held {
-	table: IommuTable;
-	users: number;
-}
-
 /**
  * A space that is mapped and unmapped. Roots name memory; children (software nesting) name addresses of their parent and
  * follow it. Each unit that a device brings in has one table with the space's content.
@@ -42,7 +38,7 @@ interface Held {
 export class Space extends AddressSpace {
 	readonly kind: "kernel" | "memory";
 	private readonly areas = new AreaList();
-	private readonly tables = new Map<IommuDriver, Held>();
+	private readonly tables = new HeldTables();
 	private readonly windowList: Window[] | null;
 	private readonly reservedList: AddressRange[] = [];
 	private readonly accesses = new Set<AccessListener>();
@@ -281,30 +277,24 @@ export class Space extends AddressSpace {
 
 	acquire(iommu: IommuDriver): Target {
 		this.refuseWhileLent("attach");
-		let held = this.tables.get(iommu);
-		if (held === undefined) {
-			const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
-			const table = iommu.createTable(content, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
-			held = { table, users: 0 };
-			try {
-				if (this.tracking !== null) table.trackDirty(true, this.tracking.split);
-			} catch (error) {
-				iommu.destroyTable(table);
-				throw error;
-			}
-			this.tables.set(iommu, held);
+		const table = this.tables.acquire(iommu, () => ({ table: this.makeTable(iommu), users: 0 }));
+		return { kind: "table", table, ...(this.windowList === null ? {} : { windows: this.windowList }) };
+	}
+
+	private makeTable(iommu: IommuDriver): IommuTable {
+		const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
+		const table = iommu.createTable(content, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
+		try {
+			if (this.tracking !== null) table.trackDirty(true, this.tracking.split);
+		} catch (error) {
+			iommu.destroyTable(table);
+			throw error;
 		}
-		held.users++;
-		return { kind: "table", table: held.table, ...(this.windowList === null ? {} : { windows: this.windowList }) };
+		return table;
 	}
 
 	release(iommu: IommuDriver): void {
-		const held = this.tables.get(iommu);
-		if (held === undefined) return;
-		held.users--;
-		if (held.users > 0) return;
-		this.tables.delete(iommu);
-		iommu.destroyTable(held.table);
+		this.tables.release(iommu);
 	}
 
 	override hold(): void {

@@ -1,7 +1,8 @@
 import type { Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import type { AddressRange, IommuDriver, IommuTable, TableRun, Target, UserTable } from "./iommu-driver.ts";
+import { type HeldTable, HeldTables } from "./held-tables.ts";
+import type { AddressRange, IommuDriver, TableRun, Target, UserTable } from "./iommu-driver.ts";
 
 /** One leaf of a user's table: addresses of the table's space, and of its parent. */
 export interface UserLeaf {
@@ -25,9 +26,7 @@ export interface UserAccess {
 	read64: (physical: bigint) => bigint;
 }
 
-interface Shadow {
-	table: IommuTable;
-	users: number;
+interface Shadow extends HeldTable {
 	/** leaves as they were taken */
 	leaves: UserLeaf[];
 }
@@ -36,7 +35,7 @@ interface Shadow {
 export class UserSpace extends AddressSpace {
 	readonly kind = "user";
 	declare readonly parent: AddressSpace;
-	private readonly shadows = new Map<IommuDriver, Shadow>();
+	private readonly shadows = new HeldTables<Shadow>();
 
 	constructor(
 		parent: AddressSpace,
@@ -89,16 +88,14 @@ export class UserSpace extends AddressSpace {
 			this.parent.release(iommu, false);
 			throw new CoreError("Unsupported", "its parent is no kernel-managed table", { operation: "attach", object: this.name });
 		}
-		let shadow = this.shadows.get(iommu);
-		if (shadow === undefined) {
-			const leaves = [...this.leaves(0n, (1n << BigInt(this.table.width)) - 1n)];
-			const made: Shadow = { table: undefined as unknown as IommuTable, users: 0, leaves };
-			made.table = iommu.createTable(() => this.compose(made.leaves), { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
-			this.shadows.set(iommu, made);
-			shadow = made;
-		}
-		shadow.users++;
-		return { kind: "table", table: shadow.table };
+		return { kind: "table", table: this.shadows.acquire(iommu, () => this.makeShadow(iommu)) };
+	}
+
+	private makeShadow(iommu: IommuDriver): Shadow {
+		const leaves = [...this.leaves(0n, (1n << BigInt(this.table.width)) - 1n)];
+		// asked again later: of the leaves as they are then
+		const content = () => this.compose(this.shadows.get(iommu)?.leaves ?? leaves);
+		return { table: iommu.createTable(content, { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop }), users: 0, leaves };
 	}
 
 	release(iommu: IommuDriver, merged: boolean): void {
@@ -106,12 +103,7 @@ export class UserSpace extends AddressSpace {
 			this.parent.release(iommu, false);
 			return;
 		}
-		const shadow = this.shadows.get(iommu);
-		if (shadow === undefined) return;
-		shadow.users--;
-		if (shadow.users > 0) return;
-		this.shadows.delete(iommu);
-		iommu.destroyTable(shadow.table);
+		this.shadows.release(iommu);
 	}
 
 	/** The user says that entries changed: shadows take them anew, in whole leaves. @throws CoreError */

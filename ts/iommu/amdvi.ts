@@ -1,9 +1,9 @@
-import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
+import type { RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
 import type { PageTable } from "../engine/index.ts";
-import { EngineIommu } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
+import { WordsIommu } from "./words-iommu.ts";
 
 /** Control.DevTblSegEn of 8 segments (48882 3.4.3) beside IommuEn and GTEn */
 const SEGMENTED = 1n | (1n << 16n) | (3n << 34n);
@@ -30,10 +30,12 @@ const REMOTE_TLB = 1n << 32n;
  * v2 tables over the parent's v1 table. Answers of guest tables are filed under the domain and the PASID, so a requester
  * that has some gets a domain of its own.
  */
-export class AmdviIommu extends EngineIommu {
+export class AmdviIommu extends WordsIommu {
+	/** V alone blocks */
+	protected readonly closed = VALID;
+	protected readonly atsBit = [1, REMOTE_TLB] as const;
 	private readonly domains = new TagPool("domain id", 1, 0xffff);
 	private readonly owned = new Map<number, number>();
-	private readonly frames = new Map<number, RouteFrames>();
 	private readonly segments = new Map<number, bigint>();
 
 	protected takeTag({ domain }: TableAttributes): number {
@@ -62,7 +64,7 @@ export class AmdviIommu extends EngineIommu {
 	// ---- words
 
 	/** @throws EngineError OutOfFrames */
-	private entryOf(rid: number): bigint {
+	protected entryOf(rid: number): bigint {
 		const index = Math.floor(rid / SEGMENT);
 		let table = this.segments.get(index);
 		if (table === undefined) {
@@ -130,7 +132,7 @@ export class AmdviIommu extends EngineIommu {
 		return domain;
 	}
 
-	private wordsOf(rid: number, state: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
+	protected wordsOf(rid: number, state: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
 		const { untagged, pasids, pasidTable } = state;
 		if (pasidTable !== undefined) {
 			const { address, entries, parent } = pasidTable;
@@ -166,34 +168,26 @@ export class AmdviIommu extends EngineIommu {
 		return [VALID | TRANSLATES | this.host(base) | GV | giov | THREE_LEVELS | low, BigInt(this.domainOf(rid)) | high, mode << 54n, 0n];
 	}
 
-	protected write(rid: number, _old: RequesterState, next: RequesterState): void {
-		const base = this.baseOf(next);
-		const frames = new RouteFrames(this.engine, null);
-		let words: bigint[];
-		let at: bigint;
-		try {
-			words = this.wordsOf(rid, next, base, frames);
-			if (this.usesAts(next)) words[1] |= REMOTE_TLB;
-			at = this.entryOf(rid);
-		} catch (error) {
-			frames.dispose();
-			throw error;
-		}
-		const { memory } = this.engine;
-		// V alone blocks while the words change
-		memory.write64(at, VALID);
-		words.slice(1).forEach((word, i) => {
-			memory.write64(at + BigInt(8 * (i + 1)), word);
-		});
-		memory.write64(at, words[0]);
-		this.unit.invalidate({ scope: "device", rid });
+	/** GCR3 tables are at system addresses. */
+	protected override framesOf(): RouteFrames {
+		return new RouteFrames(this.engine, null);
+	}
+
+	protected override write(rid: number, old: RequesterState, next: RequesterState): void {
+		super.write(rid, old, next);
 		const domain = this.owned.get(rid);
-		if (domain !== undefined) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
-		this.frames.get(rid)?.dispose();
-		this.frames.set(rid, frames);
+		if (domain === undefined) return;
+		this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
+		if (next.pasids.size > 0 || next.pasidTable !== undefined || next.untagged?.kind === "user") return;
+		this.owned.delete(rid);
+		this.domains.give(domain);
 	}
 
 	// ---- caches
+
+	protected nestedTag(rid: number): number | undefined {
+		return this.owned.get(rid);
+	}
 
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
 		this.dropPages(table.id, iova, size);
@@ -207,10 +201,4 @@ export class AmdviIommu extends EngineIommu {
 	}
 
 	protected dropUser(_user: UserTable): void {}
-
-	protected dropRoute(rid: number, _pasid: number | null | "all", caches: CacheSelection, _range?: AddressRange): void {
-		const domain = this.owned.get(rid);
-		if (caches.pasid) this.unit.invalidate({ scope: "device", rid });
-		if (caches.iotlb && domain !== undefined) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
-	}
 }

@@ -1,9 +1,10 @@
-import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
+import type { RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
 import { ARCHITECTURES, type PageTable } from "../engine/index.ts";
-import { EngineIommu, type UnitSetting } from "./engine-iommu.ts";
+import type { UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
-import { RouteFrames } from "./route-frames.ts";
+import type { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
+import { WordsIommu } from "./words-iommu.ts";
 
 /** capabilities.ATS (6.3) */
 const ATS = 1n << 25n;
@@ -34,10 +35,11 @@ const processTa = (pscid: number) => VALID | (BigInt(pscid) << 12n);
  * RISC-V IOMMU: a second stage (Sv39x4 to Sv57x4) for a device that has no PASIDs; process contexts with first stages where
  * it has; users' first stages over the parent's second stage.
  */
-export class RiscvIommu extends EngineIommu {
+export class RiscvIommu extends WordsIommu {
+	protected readonly closed = 0n;
+	protected readonly atsBit = [0, EN_ATS] as const;
 	private readonly spaces = new TagPool("GSCID", 1, 0xffff);
 	private readonly processes = new TagPool("PSCID", 1, 0xfffff);
-	private readonly frames = new Map<number, RouteFrames>();
 	private readonly directory: { root: bigint; tables: Map<number, bigint> };
 
 	constructor(setting: UnitSetting) {
@@ -79,7 +81,7 @@ export class RiscvIommu extends EngineIommu {
 	// ---- directories
 
 	/** Device context of a requester: DDI 6, 9 and 9 bits, extended format (3.1.1). @throws EngineError */
-	private contextOf(rid: number): bigint {
+	protected entryOf(rid: number): bigint {
 		const { root, tables } = this.directory;
 		const next = (table: bigint, index: number, key: number) => {
 			let found = tables.get(key);
@@ -129,32 +131,10 @@ export class RiscvIommu extends EngineIommu {
 		return { pscid: table.id, fsc: mode(BigInt(pages.config.levels) + 5n, pages.root) };
 	}
 
-	protected write(rid: number, _old: RequesterState, next: RequesterState): void {
-		const base = this.baseOf(next);
-		const frames = new RouteFrames(this.engine, base);
-		let words: bigint[];
-		try {
-			words = this.wordsOf(next, base, frames);
-		} catch (error) {
-			frames.dispose();
-			throw error;
-		}
-		const at = this.contextOf(rid);
-		// not valid first
-		this.engine.memory.write64(at, 0n);
-		words.slice(1).forEach((word, i) => {
-			this.engine.memory.write64(at + BigInt(8 * (i + 1)), word);
-		});
-		this.engine.memory.write64(at, words[0]);
-		this.unit.invalidate({ scope: "device", rid });
-		this.frames.get(rid)?.dispose();
-		this.frames.set(rid, frames);
-	}
-
 	/** tc, iohgatp, ta, fsc and the MSI words of a device context. */
-	private wordsOf(state: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
+	protected wordsOf(_rid: number, state: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
 		const { untagged, pasids, pasidTable } = state;
-		const update = (this.capabilities.dirty ? GADE | SADE : 0n) | (this.usesAts(state) ? EN_ATS : 0n);
+		const update = this.capabilities.dirty ? GADE | SADE : 0n;
 		const rest = [0n, 0n, 0n, 0n];
 		const second = (table: EngineTable) => {
 			const pages = table.part("second");
@@ -186,6 +166,10 @@ export class RiscvIommu extends EngineIommu {
 
 	// ---- caches
 
+	protected nestedTag(rid: number): number | undefined {
+		return this.baseOf(this.stateOf(rid))?.id;
+	}
+
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
 		// first-stage answers of a process are filed under no GSCID and its PSCID
 		this.unit.invalidate({ scope: "host", pasid: table.id });
@@ -196,11 +180,5 @@ export class RiscvIommu extends EngineIommu {
 
 	protected dropUser(): void {
 		this.unit.invalidate({ scope: "global", caches: ["iotlb"] });
-	}
-
-	protected dropRoute(rid: number, _pasid: number | null | "all", caches: CacheSelection, _range?: AddressRange): void {
-		const base = this.baseOf(this.stateOf(rid));
-		if (caches.pasid) this.unit.invalidate({ scope: "device", rid });
-		if (caches.iotlb && base !== null) this.unit.invalidate({ scope: "domain", domain: base.id, caches: ["iotlb"] });
 	}
 }

@@ -1,9 +1,10 @@
-import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
+import type { RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
 import { ARCHITECTURES, type PageTable } from "../engine/index.ts";
-import { EngineIommu, type UnitSetting } from "./engine-iommu.ts";
+import type { UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
-import { RouteFrames } from "./route-frames.ts";
+import type { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
+import { WordsIommu } from "./words-iommu.ts";
 
 /** SMMU_IDR0.ATS, SMMU_CR0.ATSCHK (6.3.1, 6.3.9): translated transactions are checked */
 const ATS = 1n << 10n;
@@ -36,10 +37,12 @@ const EATS = 1n << 28n;
 const LEAF = 1024;
 
 /** Arm SMMUv3: a stage 2 for streams without SubstreamIDs; CDs with stage 1 for those that have; users' stage 1 over the parent's stage 2. */
-export class Smmuv3Iommu extends EngineIommu {
+export class Smmuv3Iommu extends WordsIommu {
+	/** it aborts while the words change (3.21.3.1) */
+	protected readonly closed = VALID | ABORT;
+	protected readonly atsBit = [1, EATS] as const;
 	private readonly vmids = new TagPool("VMID", 1, 0xffff);
 	private readonly asids = new TagPool("ASID", 1, 0xffff);
-	private readonly frames = new Map<number, RouteFrames>();
 	private readonly streams = new Map<number, bigint>();
 	private readonly root: bigint;
 
@@ -78,7 +81,7 @@ export class Smmuv3Iommu extends EngineIommu {
 	// ---- words
 
 	/** @throws EngineError OutOfFrames */
-	private entryOf(rid: number): bigint {
+	protected entryOf(rid: number): bigint {
 		const bus = rid >> 8;
 		let table = this.streams.get(bus);
 		if (table === undefined) {
@@ -130,7 +133,7 @@ export class Smmuv3Iommu extends EngineIommu {
 		frames.write(leaf + BigInt((pasid % LEAF) * 64), words);
 	}
 
-	private wordsOf({ untagged, pasids, pasidTable }: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
+	protected wordsOf(_rid: number, { untagged, pasids, pasidTable }: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
 		if (pasidTable !== undefined) {
 			const { address, entries, parent } = pasidTable;
 			const max = BigInt(Math.ceil(Math.log2(entries)));
@@ -166,32 +169,11 @@ export class Smmuv3Iommu extends EngineIommu {
 		return [VALID | stages | root.seen | WIDE_CONTEXTS, dss | SHARED, ...second];
 	}
 
-	protected write(rid: number, _old: RequesterState, next: RequesterState): void {
-		const base = this.baseOf(next);
-		const frames = new RouteFrames(this.engine, base);
-		let words: bigint[];
-		let at: bigint;
-		try {
-			words = this.wordsOf(next, base, frames);
-			if (this.usesAts(next)) words[1] |= EATS;
-			at = this.entryOf(rid);
-		} catch (error) {
-			frames.dispose();
-			throw error;
-		}
-		const { memory } = this.engine;
-		// it aborts while the words change (3.21.3.1)
-		memory.write64(at, VALID | ABORT);
-		words.slice(1).forEach((word, i) => {
-			memory.write64(at + BigInt(8 * (i + 1)), word);
-		});
-		memory.write64(at, words[0]);
-		this.unit.invalidate({ scope: "device", rid });
-		this.frames.get(rid)?.dispose();
-		this.frames.set(rid, frames);
-	}
-
 	// ---- caches
+
+	protected nestedTag(rid: number): number | undefined {
+		return this.baseOf(this.stateOf(rid))?.id;
+	}
 
 	protected dropTable(table: EngineTable, iova: bigint, size: bigint): void {
 		// stage 1 alone is filed under VMID 0 and its ASID
@@ -201,11 +183,5 @@ export class Smmuv3Iommu extends EngineIommu {
 
 	protected dropUser(_user: UserTable): void {
 		this.unit.invalidate({ scope: "global", caches: ["iotlb"] });
-	}
-
-	protected dropRoute(rid: number, _pasid: number | null | "all", caches: CacheSelection, _range?: AddressRange): void {
-		const base = this.baseOf(this.stateOf(rid));
-		if (caches.pasid) this.unit.invalidate({ scope: "device", rid });
-		if (caches.iotlb && base !== null) this.unit.invalidate({ scope: "domain", domain: base.id, caches: ["iotlb"] });
 	}
 }

@@ -24,7 +24,7 @@ test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("%s: what a device with 
 	const [unit] = engine.units;
 	const table = iommu.createTable(() => [run], {}) as EngineTable;
 	for (const pasid of [null, 3]) {
-		const state = { untagged: { kind: "table", table } as const, pasids: new Map(pasid === null ? [] : [[pasid, { kind: "table", table } as const]]), ats: true };
+		const state = { untagged: { kind: "table", table } as const, pasids: new Map(pasid === null ? [] : [[pasid, { kind: "table", table } as const]]), ats: true, pri: false };
 		iommu.configure(RID, state);
 		const reaches = () => iommu.translate(RID, pasid, 0x5000n, "read").ok;
 		expect([reaches(), reaches()]).toEqual([true, true]);
@@ -48,7 +48,7 @@ test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("%s: what a device with 
 		table.map({ ...run, iova: 0x7000n, pa: 0x10_3000n, size: 0x1000n });
 		expect(beside()).toBe(true);
 		// a route that goes takes what the device was told with it
-		iommu.configure(RID, { pasids: new Map(), ats: false });
+		iommu.configure(RID, { pasids: new Map(), ats: false, pri: false });
 		expect(beside()).toBe(false);
 		for (const pages of parts) pages.map(0x5000n, 0x10_1000n, 4096n, run.permissions);
 	}
@@ -57,10 +57,36 @@ test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("%s: what a device with 
 test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("%s: a device without ATS may not send translation requests", (kind) => {
 	const { engine, units } = createUnits([description(kind)], { memory: [] });
 	const table = units[0].createTable(() => [run], {});
-	units[0].configure(RID, { untagged: { kind: "table", table }, pasids: new Map(), ats: false });
+	units[0].configure(RID, { untagged: { kind: "table", table }, pasids: new Map(), ats: false, pri: false });
 	expect(units[0].translate(RID, null, 0x5000n, "read").ok).toBe(true);
 	expect(engine.units[0].counters().deviceTlb.fills).toBe(0);
 	const { status, completion } = engine.units[0].translate(RID, 0x5000n, { type: "translation" });
 	expect([status, completion?.status]).toEqual(["fault", "unsupported-request"]);
 	expect(engine.units[0].translate(RID, 0x10_1000n, { type: "translated" }).status).toBe("fault");
+});
+
+test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("%s: a device asks for absent pages where its routes allow it, and no other does", (kind) => {
+	const { engine, units } = createUnits([description(kind)], { memory: [] });
+	const [unit] = engine.units;
+	const table = units[0].createTable(() => [run], {}) as EngineTable;
+	const asks = (state: { ats: boolean; pri: boolean }) => {
+		units[0].configure(RID, { untagged: { kind: "table", table }, pasids: new Map(), ...state });
+		return unit.translate(RID, 0x9000n, { type: "device", access: "write" });
+	};
+	// the entries of three have a bit for it; SMMUv3 leaves it to its queue
+	const without = asks({ ats: true, pri: false });
+	expect(without.status).toBe(kind === "smmuv3" ? "page-request" : "fault");
+	expect(asks({ ats: false, pri: true }).status).toBe("fault");
+	if (without.status === "page-request") {
+		unit.respond(RID, without.group ?? -1, "invalid");
+		unit.takePageRequest();
+		// the retry of the request that was refused
+		expect(asks({ ats: true, pri: false }).status).toBe("fault");
+	}
+	const { status, group } = asks({ ats: true, pri: true });
+	expect(status).toBe("page-request");
+	expect(unit.takePageRequest()).not.toBeNull();
+	table.map({ ...run, iova: 0x9000n, size: 0x1000n });
+	unit.respond(RID, group ?? -1, "success");
+	expect(unit.translate(RID, 0x9000n, { type: "device", access: "write" })).toMatchObject({ status: "translated", pa: run.pa });
 });

@@ -252,9 +252,9 @@ describe("the bridge", () => {
 		expect(where(8n)).toBe(physical(8n));
 		const table = units[0].createTable(() => [], {});
 		const pasids = new Map([[1, { kind: "table" as const, table }]]);
-		expect(reason(() => units[0].configure(8, { pasids, ats: false }))).toBe("Unsupported");
+		expect(reason(() => units[0].configure(8, { pasids, ats: false, pri: false }))).toBe("Unsupported");
 		const user = { format: "ppc", root: 0n, width: 40 };
-		expect(reason(() => units[0].configure(8, { untagged: { kind: "user", user, parent: table }, pasids: new Map(), ats: false }))).toBe("Unsupported");
+		expect(reason(() => units[0].configure(8, { untagged: { kind: "user", user, parent: table }, pasids: new Map(), ats: false, pri: false }))).toBe("Unsupported");
 		expect(where(8n)).toBe(physical(8n));
 	});
 

@@ -47,6 +47,8 @@ export interface Attached {
 	readonly iommu: IommuDriver;
 	/** the device has a TLB of its own */
 	readonly ats: boolean;
+	/** the device can ask for pages that are absent */
+	readonly pri: boolean;
 	readonly slot: { refuseWindow(space: AddressSpace, range: AddressRange, operation: string): void; reapply(): void } | null;
 }
 
@@ -117,6 +119,11 @@ export abstract class AddressSpace {
 
 	get root(): AddressSpace {
 		return this.parent === null ? this : this.parent.root;
+	}
+
+	/** A page may be absent, and come when a device asks for it. */
+	get isFaultable(): boolean {
+		return this.iopf || (this.parent?.isFaultable ?? false);
 	}
 
 	/** Levels on the path, memory-only roots left out. */

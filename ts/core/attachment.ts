@@ -37,6 +37,10 @@ export class Attachment implements Attached {
 		return this.device.capabilities.ats;
 	}
 
+	get pri(): boolean {
+		return this.device.capabilities.pri;
+	}
+
 	/** the PASID on the bus, null for none */
 	get pasid(): number | null {
 		return this.slot?.pasid ?? null;

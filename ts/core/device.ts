@@ -32,7 +32,7 @@ export interface DeviceCapabilities {
 	dmwr: boolean;
 	/** a guest may own its PASID table */
 	delegated: boolean;
-	/** it can make page requests */
+	/** it can make page requests (PRI); it has ATS then, unless `ats` says no: requests of a protocol of its own */
 	pri: boolean;
 	/** it has a device TLB */
 	ats: boolean;

@@ -25,6 +25,9 @@ export abstract class HardwareTable extends AddressSpace {
 	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
 		if (iommu !== this.iommu) throw new CoreError("Invalid", `${this.name} is a table of ${this.iommu.name}`, { operation, object });
 	}
+	override get isFaultable(): boolean {
+		return this.faultQueue !== null;
+	}
 	release(): void {}
 	parentChanged(): void {}
 	faultIn(): boolean {

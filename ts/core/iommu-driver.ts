@@ -119,7 +119,10 @@ export interface RequesterState {
 	pasids: ReadonlyMap<number, Target>;
 	/** then `pasids` is empty */
 	pasidTable?: UserPasidTable;
+	/** the device has a TLB of its own, and may ask for translations */
 	ats: boolean;
+	/** it may ask for pages that are absent, too */
+	pri: boolean;
 }
 
 /** Why a DMA did not get through, as the hardware sees it. */

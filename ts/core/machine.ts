@@ -109,7 +109,7 @@ export class Machine {
 		const iommu = parent?.iommu ?? config.aliasOf?.iommu ?? (typeof unit === "number" ? this.iommus[unit] : unit);
 		if (iommu === undefined) throw new CoreError("NotFound", `no unit ${String(unit)}`, context);
 		const group = config.group ?? config.aliasOf?.group ?? this.createGroup();
-		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ...config.capabilities }, parent, config.driver.part ?? parent !== null, config.reserved);
+		const device = new Device(name, this.requesterOf(iommu, segment, rid, config), group, { ...NO_CAPABILITIES, ats: config.capabilities?.pri ?? false, ...config.capabilities }, parent, config.driver.part ?? parent !== null, config.reserved);
 		this.devices.set(name, device);
 		this.drivers.set(device, config.driver);
 		if (parent !== null) this.parts.set(parent, (this.parts.get(parent) ?? new Set()).add(device));

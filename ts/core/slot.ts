@@ -71,7 +71,7 @@ export class Requester {
 	readonly pasids = new Map<number, Slot>();
 	private untaggedSlot: Slot;
 	private holds: Hold[] = [];
-	private shown: RequesterState = { untagged: { kind: "host" }, pasids: new Map(), ats: false };
+	private shown: RequesterState = { untagged: { kind: "host" }, pasids: new Map(), ats: false, pri: false };
 
 	constructor(
 		readonly iommu: IommuDriver,
@@ -99,7 +99,19 @@ export class Requester {
 
 	/** ATS is on for its requests: a device with a TLB of its own is attached. */
 	private get ats(): boolean {
-		return [this.untagged, ...this.pasids.values()].some(({ layers }) => layers.some(({ users }) => [...users].some(({ ats }) => ats)));
+		return this.someUser(({ ats }) => ats);
+	}
+
+	/** Page requests are on for it: a device that makes them is attached where a page may be absent. */
+	private get pri(): boolean {
+		return this.someUser(({ ats, pri }, space) => ats && pri && space.isFaultable);
+	}
+
+	private someUser(is: (user: Attached, space: AddressSpace) => boolean): boolean {
+		for (const { layers } of [this.untagged, ...this.pasids.values()]) {
+			for (const { space, users } of layers) for (const user of users) if (is(user, space)) return true;
+		}
+		return false;
 	}
 
 	/** IOASIDs installed in the RID slot, and PASID slots. */
@@ -136,7 +148,7 @@ export class Requester {
 			if (layer !== undefined) pasids.set(pasid, this.take(layer.space, holds, merged));
 		}
 		const { installed, isWindowed } = this.untagged;
-		const state: RequesterState = { pasids, ats: this.ats };
+		const state: RequesterState = { pasids, ats: this.ats, pri: this.pri };
 		const [layer] = installed;
 		if (isWindowed) return { ...state, untagged: this.windows(installed, holds) };
 		if (layer === undefined) return this.host ? { ...state, untagged: { kind: "host" } } : state;

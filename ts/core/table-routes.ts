@@ -125,7 +125,7 @@ export class TableRoutes {
 	private install(device: Device, pasid: number | null, table: HardwareTable): Route {
 		const slot = this.slotFor(device, pasid);
 		if (!slot.empty) throw new CoreError("Busy", "another door has routed it", { operation: "attach", object: `device ${device.name}` });
-		const mark: Attached = { mode: pasid === null ? "rid" : "rid_pasid", iommu: device.iommu, ats: device.capabilities.ats, slot };
+		const mark: Attached = { mode: pasid === null ? "rid" : "rid_pasid", iommu: device.iommu, ats: device.capabilities.ats, pri: device.capabilities.pri, slot };
 		const route: Route = { table, slot, members: new Set([device]), mark };
 		slot.layers.push({ space: table, users: new Set([mark]) });
 		if (pasid !== null) for (const requester of slot.requesters) requester.pasids.set(pasid, slot);

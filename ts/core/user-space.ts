@@ -35,6 +35,11 @@ interface Shadow extends HeldTable {
 export class UserSpace extends AddressSpace {
 	readonly kind = "user";
 	declare readonly parent: AddressSpace;
+	/** its owner fills it when it likes */
+	override get isFaultable(): boolean {
+		return true;
+	}
+
 	private readonly shadows = new HeldTables<Shadow>();
 
 	constructor(
@@ -194,6 +199,10 @@ export class UserSpace extends AddressSpace {
 export class PasidTableSpace extends AddressSpace {
 	readonly kind = "pasid-table";
 	declare readonly parent: AddressSpace;
+	/** its owner fills what it leads to when it likes */
+	override get isFaultable(): boolean {
+		return true;
+	}
 
 	constructor(
 		parent: AddressSpace,

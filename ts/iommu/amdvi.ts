@@ -5,8 +5,8 @@ import { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
 import { WordsIommu } from "./words-iommu.ts";
 
-/** Control.DevTblSegEn of 8 segments (48882 3.4.3) beside IommuEn and GTEn */
-const SEGMENTED = 1n | (1n << 16n) | (3n << 34n);
+/** Control.DevTblSegEn of 8 segments (48882 3.4.3) beside IommuEn, PPRLogEn, PPREn and GTEn */
+const SEGMENTED = 1n | (1n << 13n) | (1n << 15n) | (1n << 16n) | (3n << 34n);
 /** requesters of one segment: 64 frames of 32-byte entries */
 const SEGMENT = 8192;
 const SEGMENT_ORDER = 6;
@@ -22,6 +22,7 @@ const GV = 1n << 55n;
 const RIGHTS = 3n << 61n;
 /** GLX: GCR3 tables of three levels; one level */
 const THREE_LEVELS = 2n << 56n;
+const PPR = 1n << 52n;
 /** I (bit 96): the device has a TLB of its own */
 const REMOTE_TLB = 1n << 32n;
 
@@ -34,6 +35,7 @@ export class AmdviIommu extends WordsIommu {
 	/** V alone blocks */
 	protected readonly closed = VALID;
 	protected readonly atsBit = [1, REMOTE_TLB] as const;
+	protected override readonly priBit = [0, PPR] as const;
 	private readonly domains = new TagPool("domain id", 1, 0xffff);
 	private readonly owned = new Map<number, number>();
 	private readonly segments = new Map<number, bigint>();
@@ -101,7 +103,7 @@ export class AmdviIommu extends WordsIommu {
 		const modes = new Set<bigint>();
 		for (const target of [untagged, ...pasids.values()]) {
 			if (target?.kind === "user") modes.add(target.user.width > 48 ? 1n : 0n);
-			else if (target?.kind === "table" && pasids.size > 0 && this.plainTable(target, this.baseOf({ untagged, pasids, ats: false })) !== null) modes.add(1n);
+			else if (target?.kind === "table" && pasids.size > 0 && this.plainTable(target, this.baseOf({ untagged, pasids, ats: false, pri: false })) !== null) modes.add(1n);
 		}
 		if (modes.size > 1) throw this.refuse("guest tables of a RID have one number of levels");
 		for (const mode of modes) return mode;

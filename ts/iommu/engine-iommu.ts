@@ -6,7 +6,7 @@ import { ShownRange } from "./route-frames.ts";
 /** A device-TLB for each device that has ATS. */
 export const DEVICE_TLB = { sets: 16, ways: 4, devices: 64 };
 
-const NO_ROUTES: RequesterState = { pasids: new Map(), ats: false };
+const NO_ROUTES: RequesterState = { pasids: new Map(), ats: false, pri: false };
 
 /** What a driver is made with. */
 export interface UnitSetting {
@@ -78,6 +78,16 @@ export abstract class EngineIommu implements IommuDriver {
 	/** Whether a requester with these routes uses ATS. */
 	protected usesAts({ ats }: RequesterState): boolean {
 		return ats && this.hasAts;
+	}
+
+	/** The unit takes page requests. */
+	protected get hasPri(): boolean {
+		return this.hasAts;
+	}
+
+	/** Whether a requester with these routes may make page requests. */
+	protected usesPri(state: RequesterState): boolean {
+		return state.pri && this.usesAts(state) && this.hasPri;
 	}
 
 	/** Drop what is cached of a space's table, here and in devices. */

@@ -17,6 +17,7 @@ const THREE_LEVELS = 4n;
 // ---- device context (3.1.3), tc
 const VALID = 1n;
 const EN_ATS = 2n;
+const EN_PRI = 4n;
 const PDTV = 1n << 5n;
 const GADE = 1n << 7n;
 const SADE = 1n << 8n;
@@ -38,6 +39,7 @@ const processTa = (pscid: number) => VALID | (BigInt(pscid) << 12n);
 export class RiscvIommu extends WordsIommu {
 	protected readonly closed = 0n;
 	protected readonly atsBit = [0, EN_ATS] as const;
+	protected override readonly priBit = [0, EN_PRI] as const;
 	private readonly spaces = new TagPool("GSCID", 1, 0xffff);
 	private readonly processes = new TagPool("PSCID", 1, 0xfffff);
 	private readonly directory: { root: bigint; tables: Map<number, bigint> };

@@ -6,11 +6,13 @@ import type { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
 import { WordsIommu } from "./words-iommu.ts";
 
-/** SMMU_IDR0.ATS, SMMU_CR0.ATSCHK (6.3.1, 6.3.9): translated transactions are checked */
+/** SMMU_IDR0.ATS and PRI, SMMU_CR0.ATSCHK and PRIQEN (6.3.1, 6.3.9): translated transactions are checked, page requests taken */
 const ATS = 1n << 10n;
+const PRI = 1n << 16n;
 const ATSCHK = 1n << 4n;
+const PRIQEN = 1n << 1n;
 
-export const smmuv3Registers = { IDR0: ARCHITECTURES.smmuv3.defaults.IDR0 | ATS, CR0: ARCHITECTURES.smmuv3.defaults.CR0 | ATSCHK };
+export const smmuv3Registers = { IDR0: ARCHITECTURES.smmuv3.defaults.IDR0 | ATS | PRI, CR0: ARCHITECTURES.smmuv3.defaults.CR0 | ATSCHK | PRIQEN };
 
 /** STRTAB_BASE_CFG: two levels, SPLIT 8, 16 bits of StreamID (IHI 0070 6.3.25) */
 const STREAMS = (1n << 16n) | (8n << 6n) | 16n;

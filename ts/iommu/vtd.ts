@@ -1,5 +1,5 @@
 import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
-import type { PageTable } from "../engine/index.ts";
+import { ARCHITECTURES, type PageTable } from "../engine/index.ts";
 import { EngineIommu, tableOf, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { TagPool } from "./tags.ts";
@@ -10,13 +10,15 @@ const HOST_DOMAIN = 65535;
 /** RTADDR_REG.TTM 01b: scalable mode (11.4.5) */
 const SCALABLE = 1n << 10n;
 
-/** ECAP_REG.DT (11.4.3); address field of tables; DTE (9.4) */
+/** ECAP_REG.DT and PRS (11.4.3); address field of tables; DTE and PRE (9.4) */
 const DT = 4n;
+const PRS = 1n << 29n;
 const TABLE = ~0xfffn & ((1n << 64n) - 1n);
 const DTE = 4n;
+const PRE = 16n;
 
-/** Root-table address register of a unit in scalable mode. */
-export const vtdRegisters = { RTADDR: SCALABLE };
+/** Scalable mode, and page requests. */
+export const vtdRegisters = { RTADDR: SCALABLE, ECAP: ARCHITECTURES.vtd.defaults.ECAP | PRS };
 
 /**
  * Intel VT-d: second-stage tables for every space, by RID and by PASID; users' tables nested over them. In legacy mode
@@ -77,7 +79,7 @@ export class VtdIommu extends EngineIommu {
 		// what did not change is left alone
 		if (old.untagged !== next.untagged) this.set(rid, null, next.untagged);
 		for (const [pasid, target] of next.pasids) this.set(rid, pasid, target);
-		if (this.usesAts(old) || this.usesAts(next)) this.allowAts(rid, this.usesAts(next));
+		if (this.usesAts(old) || this.usesAts(next)) this.allowAts(rid, (this.usesAts(next) ? DTE : 0n) | (this.usesPri(next) ? PRE : 0n));
 	}
 
 	/** ATS in scalable mode, with ECAP_REG.DT. */
@@ -85,14 +87,18 @@ export class VtdIommu extends EngineIommu {
 		return this.scalable && (this.unit.readRegister("ECAP") & DT) !== 0n;
 	}
 
-	/** DTE of the context entry (9.2, 9.4), which the requester's routes have made. */
-	private allowAts(rid: number, on: boolean): void {
+	protected override get hasPri(): boolean {
+		return this.hasAts && (this.unit.readRegister("ECAP") & PRS) !== 0n;
+	}
+
+	/** DTE and PRE of the context entry (9.2, 9.4), which the requester's routes have made. */
+	private allowAts(rid: number, bits: bigint): void {
 		const { memory } = this.engine;
 		const root = memory.read64((this.unit.readRegister("RTADDR") & TABLE) + BigInt((rid >> 8) * 16 + (rid & 0x80 ? 8 : 0)));
 		if ((root & 1n) === 0n) return;
 		const at = (root & TABLE) + BigInt((rid & 0x7f) * 32);
 		const word = memory.read64(at);
-		if ((word & 1n) !== 0n) memory.write64(at, on ? word | DTE : word & ~DTE);
+		if ((word & 1n) !== 0n) memory.write64(at, (word & ~(DTE | PRE)) | bits);
 	}
 
 	protected dropUser(user: UserTable): void {

@@ -9,8 +9,9 @@ export abstract class WordsIommu extends EngineIommu {
 
 	/** First word of an entry that stops every request while the others change. */
 	protected abstract readonly closed: bigint;
-	/** Index of a word, and its bit that lets the device use ATS. */
+	/** Index of a word, and its bit that lets the device use ATS; another that lets it make page requests, where the entry has one. */
 	protected abstract readonly atsBit: readonly [word: number, bit: bigint];
+	protected readonly priBit: readonly [word: number, bit: bigint] | null = null;
 
 	/** Physical address of a requester's entry; its table is made when it is not there. @throws EngineError OutOfFrames */
 	protected abstract entryOf(rid: number): bigint;
@@ -36,8 +37,8 @@ export abstract class WordsIommu extends EngineIommu {
 			frames.dispose();
 			throw error;
 		}
-		const [word, bit] = this.atsBit;
-		if (this.usesAts(next)) words[word] |= bit;
+		if (this.usesAts(next)) words[this.atsBit[0]] |= this.atsBit[1];
+		if (this.priBit !== null && this.usesPri(next)) words[this.priBit[0]] |= this.priBit[1];
 		const { memory } = this.engine;
 		memory.write64(at, this.closed);
 		words.slice(1).forEach((word, i) => {

@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
+import { Machine } from "../../ts/core/index.ts";
+import { drivers } from "../../ts/driver/index.ts";
 import { createUnits, type UnitDescription } from "../../ts/iommu/index.ts";
 import type { EngineTable } from "../../ts/iommu/engine-table.ts";
+import { IommuV2 } from "../../ts/uapi/index.ts";
 
 const RID = 0x0310;
 const description = (kind: UnitDescription["kind"]): UnitDescription => ({
@@ -89,4 +92,28 @@ test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("%s: a device asks for a
 	table.map({ ...run, iova: 0x9000n, size: 0x1000n });
 	unit.respond(RID, group ?? -1, "success");
 	expect(unit.translate(RID, 0x9000n, { type: "device", access: "write" })).toMatchObject({ status: "translated", pa: run.pa });
+});
+
+test.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("BM5 %s: page requests are a part of the mode, in the words of the device's own entry", (kind) => {
+	const ram = { start: 1n << 32n, size: 1n << 28n };
+	const { engine, units } = createUnits([description(kind)], { memory: [{ kind: "sparse", ...ram }], sparsePages: 64 });
+	const machine = new Machine(engine, units, ram);
+	const process = machine.createProcess("vmm");
+	process.map(0x40000000n, 0x100000n);
+	const [plain, asking] = [false, true].map((pri, i) => machine.addDevice({ name: `d${i}`, rid: 0x100 + 8 * i, driver: drivers["vfio-pci"], capabilities: { pri, ats: true } }));
+	const fd = new IommuV2(machine);
+	const spaces = [plain, asking].map((device, i) => {
+		fd.bind(device, BigInt(i));
+		const space = fd.alloc(process, i === 1 ? { iopf: true } : {});
+		fd.map(process, space, { iova: 0n, vaddr: 0x40000000n, size: 0x10000n });
+		fd.attach(device, space);
+		return space;
+	});
+	const asks = (rid: number) => engine.units[0].translate(rid, 0x900000n, { type: "device" }).status;
+	// SMMUv3's entries have ATS alone: its queue takes what comes
+	expect(asks(0x100)).toBe(kind === "smmuv3" ? "page-request" : "fault");
+	expect(asks(0x108)).toBe("page-request");
+	fd.detach(asking, spaces[1]);
+	expect(asks(0x108)).toBe("fault");
+	expect(() => fd.attach(plain, spaces[1])).toThrow(/page requests/);
 });

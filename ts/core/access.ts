@@ -1,6 +1,6 @@
 import type { AddressSpace, Location } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE } from "./frames.ts";
+import { PAGE, pagesOf } from "./frames.ts";
 import type { AddressRange } from "./iommu-driver.ts";
 import type { PageSource } from "./page-source.ts";
 import type { Process } from "./process.ts";
@@ -12,6 +12,8 @@ interface SoftwarePin {
 	size: bigint;
 	/** `watched`: address of the page in the space whose unmaps are told */
 	pages: Array<{ source: PageSource; offset: bigint; address: bigint; watched: bigint }>;
+	/** pages that may be written at any time; null: they are read only */
+	writes: AddressRange | null;
 }
 
 /**
@@ -75,7 +77,9 @@ export class Access {
 			throw error;
 		}
 		const id = this.next++;
-		this.pins.push({ id, iova, size: length, pages });
+		const writes = write ? { first: iova, last: iova + length - 1n } : null;
+		if (writes !== null) this.space.writers.add(writes);
+		this.pins.push({ id, iova, size: length, pages, writes });
 		return { id, addresses: pages.map(({ address }) => address) };
 	}
 
@@ -83,7 +87,11 @@ export class Access {
 	unpin(id: number): void {
 		const index = this.pins.findIndex((pin) => pin.id === id);
 		if (index < 0) throw new CoreError("NotFound", `no pin ${id}`, { operation: "access_unpin", object: this.space.name });
-		const [{ pages }] = this.pins.splice(index, 1);
+		const [{ pages, writes }] = this.pins.splice(index, 1);
+		if (writes !== null) {
+			for (const page of pagesOf(writes)) this.space.dirtied(page);
+			this.space.writers.delete(writes);
+		}
 		for (const { source, offset } of pages) source.unpin(offset, PAGE);
 	}
 
@@ -108,7 +116,10 @@ export class Access {
 	/** @throws CoreError NotFound, Denied, MemoryFault; nothing is written then */
 	write(iova: bigint, data: Uint8Array): void {
 		this.each("access_rw", iova, data.length, true, () => {});
-		this.each("access_rw", iova, data.length, true, (owner, address, at, bytes) => owner.write(address, data.subarray(at, at + bytes)));
+		this.each("access_rw", iova, data.length, true, (owner, address, at, bytes) => {
+			owner.write(address, data.subarray(at, at + bytes));
+			this.space.dirtied(iova + BigInt(at));
+		});
 	}
 
 	/** The parent's address of an address: for drivers that protect guest pages. @throws CoreError NotFound */

@@ -1,4 +1,5 @@
 import { CoreError } from "./errors.ts";
+import type { Recording } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, TableRun, Target } from "./iommu-driver.ts";
 import type { PageOwner, PageSource } from "./page-source.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
@@ -66,6 +67,8 @@ export abstract class AddressSpace {
 	readonly iopf: boolean;
 	readonly children = new Set<AddressSpace>();
 	readonly attachments = new Set<Attached>();
+	/** pages that software holds to write them */
+	readonly writers = new Set<AddressRange>();
 	/** the open file that it lives in */
 	owner: object | null = null;
 	/** `auto`: what the tree's first device decided; null while it has none */
@@ -107,6 +110,19 @@ export abstract class AddressSpace {
 	unhold(): void {
 		this.parent?.unhold();
 	}
+
+	/** How tables that lead here record what DMA writes: as this space or one above wants it. */
+	get recording(): Recording {
+		return this.parent?.recording ?? null;
+	}
+	/** `recording` has changed. @throws CoreError Unsupported, NoSpace; tables may differ then */
+	followRecording(operation: string): void {
+		for (const child of this.children) child.followRecording(operation);
+	}
+	/** DMA, or software in its place, wrote a page: those above that want to know are told. */
+	dirtied(_page: bigint): void {}
+	/** Tell `dirtied` what was written through this space to [first, last] of its parent. */
+	gatherBehind(_first: bigint, _last: bigint): void {}
 
 	/** Units whose limits bind the addresses of this space. */
 	*bindingUnits(): Iterable<IommuDriver> {

@@ -2,6 +2,11 @@ import { FailPoint } from "./fail-point.ts";
 
 export const PAGE = 4096n;
 
+/** Addresses of the pages that a range touches. */
+export function* pagesOf({ first, last }: { first: bigint; last: bigint }): Iterable<bigint> {
+	for (let page = first & ~(PAGE - 1n); page <= last; page += PAGE) yield page;
+}
+
 /** Bytes of physical memory that follow one another. */
 export interface Extent {
 	address: bigint;

@@ -1,6 +1,6 @@
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE } from "./frames.ts";
+import { PAGE, pagesOf } from "./frames.ts";
 import { HeldTables } from "./held-tables.ts";
 import type { IommuDriver, TableRun, Target } from "./iommu-driver.ts";
 import type { Process } from "./process.ts";
@@ -26,6 +26,13 @@ export class IdentitySpace extends AddressSpace {
 	release(iommu: IommuDriver): void {
 		this.parent.release(iommu, false);
 	}
+	override dirtied(page: bigint): void {
+		this.parent.dirtied(page);
+	}
+	override gatherBehind(first: bigint, last: bigint): void {
+		for (const range of this.writers) for (const page of pagesOf(range)) this.dirtied(page);
+		for (const child of this.children) child.gatherBehind(first, last);
+	}
 	parentChanged(first: bigint, last: bigint, gone: boolean): void {
 		for (const child of this.children) child.parentChanged(first, last, gone);
 	}
@@ -45,7 +52,7 @@ export class IdentitySpace extends AddressSpace {
 export class SvaSpace extends AddressSpace {
 	readonly kind = "sva";
 	private readonly present = new Map<bigint, bigint>();
-	private readonly tables = new HeldTables();
+	private readonly tables = new HeldTables(() => this.name);
 	private readonly stop: () => void;
 
 	constructor(

@@ -2,8 +2,8 @@ import type { PageTable, Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { type Area, type AreaBacking, AreaList } from "./area.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE } from "./frames.ts";
-import { HeldTables } from "./held-tables.ts";
+import { PAGE, pagesOf } from "./frames.ts";
+import { HeldTables, type Recording } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, IommuTable, TableAttributes, TableRun, Target, Window } from "./iommu-driver.ts";
 
 export interface KernelSpaceOptions extends SpaceOptions {
@@ -38,7 +38,10 @@ const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
 export class Space extends AddressSpace {
 	readonly kind: "kernel" | "memory";
 	private readonly areas = new AreaList();
-	private readonly tables = new HeldTables();
+	private readonly tables = new HeldTables(
+		() => this.name,
+		(page) => this.dirtied(page),
+	);
 	private readonly windowList: Window[] | null;
 	private readonly reservedList: AddressRange[] = [];
 	private readonly accesses = new Set<AccessListener>();
@@ -47,8 +50,8 @@ export class Space extends AddressSpace {
 	private loan: Loan | null = null;
 	/** how tables are made; replay asks for levels and domain ids that were recorded */
 	attributes: TableAttributes = {};
-	/** dirty tracking is on, in split leaves or not */
-	private tracking: { split: boolean } | null = null;
+	/** pages that were written since dirty tracking is on */
+	private tracking: { split: boolean; written: Set<bigint> } | null = null;
 
 	constructor(parent: AddressSpace | null = null, options: KernelSpaceOptions = {}) {
 		super(parent, options);
@@ -201,7 +204,9 @@ export class Space extends AddressSpace {
 		}
 		const going = this.areas.overlapping(iova, last);
 		for (const listener of [...this.accesses]) listener(going);
+		if (this.recording !== null || this.children.size > 0) this.gather(iova, last);
 		for (const area of going) this.areas.remove(area);
+		for (const page of this.tracking?.written ?? []) if (page >= iova && page <= last) this.tracking?.written.delete(page);
 		this.refill(going[0].first, going[going.length - 1].last, true);
 		let bytes = 0n;
 		for (const area of going) {
@@ -277,20 +282,11 @@ export class Space extends AddressSpace {
 
 	acquire(iommu: IommuDriver): Target {
 		this.refuseWhileLent("attach");
-		const table = this.tables.acquire(iommu, () => ({ table: this.makeTable(iommu), users: 0 }));
-		return { kind: "table", table, ...(this.windowList === null ? {} : { windows: this.windowList }) };
-	}
-
-	private makeTable(iommu: IommuDriver): IommuTable {
 		const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
-		const table = iommu.createTable(content, { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop });
-		try {
-			if (this.tracking !== null) table.trackDirty(true, this.tracking.split);
-		} catch (error) {
-			iommu.destroyTable(table);
-			throw error;
-		}
-		return table;
+		const attributes = { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop };
+		this.tables.record(this.recording, "attach");
+		const table = this.tables.acquire(iommu, () => ({ table: iommu.createTable(content, attributes), users: 0 }));
+		return { kind: "table", table, ...(this.windowList === null ? {} : { windows: this.windowList }) };
 	}
 
 	release(iommu: IommuDriver): void {
@@ -414,7 +410,7 @@ export class Space extends AddressSpace {
 	}
 
 	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
-		if (this.tracking !== null) this.refuseNoDirty(iommu, operation, object);
+		this.tables.refuse(iommu, this.recording, operation);
 		const { reserved, addressBits } = iommu.capabilities;
 		const last = (1n << BigInt(addressBits)) - 1n;
 		for (const range of [...this.areas, ...(this.windowList ?? [])]) {
@@ -466,6 +462,7 @@ export class Space extends AddressSpace {
 			for (const offset of [...(backing.present?.keys() ?? [])]) {
 				const at = base + offset;
 				if (at < first || at > last) continue;
+				this.gather(area.first + offset, area.first + offset + PAGE - 1n);
 				backing.present?.delete(offset);
 				this.refill(area.first + offset, area.first + offset + PAGE - 1n, true);
 			}
@@ -481,44 +478,74 @@ export class Space extends AddressSpace {
 
 	// ---- dirty tracking
 
-	/** @throws CoreError Unsupported (a unit without), Occupied */
-	startDirty(split: boolean): void {
-		for (const iommu of this.tables.keys()) this.refuseNoDirty(iommu, "dirty_start", this.name);
-		const done: IommuTable[] = [];
-		try {
-			for (const { table } of this.tables.values()) {
-				table.trackDirty(true, split);
-				done.push(table);
-			}
-		} catch (error) {
-			for (const table of done) table.trackDirty(false, false);
-			throw error;
-		}
-		this.tracking = { split };
+	override get recording(): Recording {
+		const above = super.recording;
+		if (this.tracking === null) return above;
+		return { split: this.tracking.split || (above?.split ?? false) };
 	}
 
-	private refuseNoDirty(iommu: IommuDriver, operation: string, object: string): void {
-		if (!iommu.capabilities.dirty) throw new CoreError("Unsupported", `${iommu.name} does not record what DMA writes`, { operation, object });
+	override followRecording(operation: string): void {
+		this.tables.record(this.recording, operation);
+		super.followRecording(operation);
+	}
+
+	override dirtied(page: bigint): void {
+		const aligned = page & ~(PAGE - 1n);
+		this.tracking?.written.add(aligned);
+		const area = this.parent === null ? undefined : this.areas.at(page);
+		if (area?.backing.kind === "parent") this.parent?.dirtied(area.backing.address + (aligned - area.first));
+	}
+
+	/** Tell `dirtied` what was written to [first, last], through its tables and those of its children, and by software. */
+	private gather(first: bigint, last: bigint): void {
+		this.tables.gather(first, last);
+		for (const range of this.writers) for (const page of pagesOf(range)) this.dirtied(page);
+		for (const child of this.children) child.gatherBehind(first, last);
+	}
+
+	override gatherBehind(first: bigint, last: bigint): void {
+		for (const area of this.areas) {
+			if (area.backing.kind !== "parent") continue;
+			const from = area.backing.address;
+			const to = from + (area.last - area.first);
+			if (from <= last && to >= first) this.gather(area.first + (first > from ? first - from : 0n), area.last - (last < to ? to - last : 0n));
+		}
+	}
+
+	/** Record anew what DMA writes, through this space or children. @throws CoreError Unsupported (a unit without), NoSpace */
+	startDirty(split: boolean): void {
+		const operation = "dirty_start";
+		const old = this.tracking;
+		if (this.recording !== null) this.gather(0n, EVERYTHING.last);
+		this.tracking = { split, written: new Set() };
+		try {
+			this.followRecording(operation);
+		} catch (error) {
+			this.tracking = old;
+			this.followRecording(operation);
+			throw error;
+		}
 	}
 
 	stopDirty(): void {
-		for (const { table } of this.tables.values()) table.trackDirty(false, false);
+		if (this.recording !== null) this.gather(0n, EVERYTHING.last);
 		this.tracking = null;
+		this.followRecording("dirty_stop");
 	}
 
 	get tracksDirty(): boolean {
 		return this.tracking !== null;
 	}
 
-	/** Written parts of [first, first + size), in pages; `clear` forgets them. @throws CoreError Invalid when it was not started */
+	/** Written pages of [first, first + size); `clear` forgets them. @throws CoreError Invalid when it was not started */
 	readDirty(first: bigint, size: bigint, clear: boolean, operation = "dirty_get"): Set<bigint> {
-		if (this.tracking === null) throw new CoreError("Invalid", "dirty tracking is off", { operation, object: this.name, first, last: first + size - 1n });
+		const last = first + size - 1n;
+		if (this.tracking === null) throw new CoreError("Invalid", "dirty tracking is off", { operation, object: this.name, first, last });
+		this.gather(first, last);
+		const { written } = this.tracking;
 		const pages = new Set<bigint>();
-		for (const { table } of this.tables.values()) {
-			table.readDirty(first, size, clear, (iova, bytes) => {
-				for (let at = iova; at < iova + bytes; at += PAGE) if (at >= first && at < first + size) pages.add(at);
-			});
-		}
+		for (const page of written) if (page >= first && page <= last) pages.add(page);
+		if (clear) for (const page of pages) written.delete(page);
 		return pages;
 	}
 

@@ -1,6 +1,7 @@
 import type { Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
+import { pagesOf } from "./frames.ts";
 import { type HeldTable, HeldTables } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, TableRun, Target, UserTable } from "./iommu-driver.ts";
 
@@ -27,8 +28,21 @@ export interface UserAccess {
 }
 
 interface Shadow extends HeldTable {
-	/** leaves as they were taken */
+	/** leaves as they were taken, ascending */
 	leaves: UserLeaf[];
+}
+
+const within = (leaves: readonly UserLeaf[], first: bigint, last: bigint) => leaves.filter((leaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first);
+const leadingTo = (leaves: readonly UserLeaf[], first: bigint, last: bigint) => leaves.filter((leaf) => leaf.to <= last && leaf.to + leaf.size - 1n >= first);
+
+function leafAt(leaves: readonly UserLeaf[], address: bigint): UserLeaf | undefined {
+	let [low, high] = [0, leaves.length];
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (leaves[middle].address + leaves[middle].size <= address) low = middle + 1;
+		else high = middle;
+	}
+	return leaves[low]?.address <= address ? leaves[low] : undefined;
 }
 
 /** A space whose page table the user writes, in memory of the parent: walked by hardware over the parent's table, or shadowed by software. */
@@ -40,7 +54,13 @@ export class UserSpace extends AddressSpace {
 		return true;
 	}
 
-	private readonly shadows = new HeldTables<Shadow>();
+	private readonly shadows = new HeldTables<Shadow>(
+		() => this.name,
+		(page, _size, { leaves }) => {
+			const leaf = leafAt(leaves, page);
+			if (leaf !== undefined) this.parent.dirtied(leaf.to + (page - leaf.address));
+		},
+	);
 
 	constructor(
 		parent: AddressSpace,
@@ -77,7 +97,10 @@ export class UserSpace extends AddressSpace {
 	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
 		const { nesting, format } = iommu.capabilities;
 		if (nesting === "none") throw new CoreError("Unsupported", `${iommu.name} takes no user tables`, { operation, object });
-		if (nesting === "sw") return;
+		if (nesting === "sw") {
+			this.shadows.refuse(iommu, this.recording, operation);
+			return;
+		}
 		if (format !== this.format) throw new CoreError("Invalid", `${this.name} has ${this.format} tables, ${iommu.name} walks ${format}`, { operation, object });
 		this.parent.refuseUnit(iommu, operation, object);
 	}
@@ -93,13 +116,14 @@ export class UserSpace extends AddressSpace {
 			this.parent.release(iommu, false);
 			throw new CoreError("Unsupported", "its parent is no kernel-managed table", { operation: "attach", object: this.name });
 		}
+		this.shadows.record(this.recording, "attach");
 		return { kind: "table", table: this.shadows.acquire(iommu, () => this.makeShadow(iommu)) };
 	}
 
 	private makeShadow(iommu: IommuDriver): Shadow {
 		const leaves = [...this.leaves(0n, (1n << BigInt(this.table.width)) - 1n)];
 		// asked again later: of the leaves as they are then
-		const content = () => this.compose(this.shadows.get(iommu)?.leaves ?? leaves);
+		const content = ({ first, last }: AddressRange = { first: 0n, last: (1n << 64n) - 1n }) => this.compose(within(this.shadows.get(iommu)?.leaves ?? leaves, first, last));
 		return { table: iommu.createTable(content, { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop }), users: 0, leaves };
 	}
 
@@ -123,20 +147,36 @@ export class UserSpace extends AddressSpace {
 			};
 			for (const leaf of shadow.leaves) if (touches(leaf)) widen(leaf);
 			for (const leaf of this.leaves(first, last)) widen(leaf);
-			shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last)];
+			this.shadows.gather(first, last);
+			shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last)].sort((a, b) => (a.address < b.address ? -1 : 1));
 			this.refill(shadow, first, last);
 		}
 	}
 
 	private refill(shadow: Shadow, first: bigint, last: bigint): void {
+		this.shadows.gather(first, last);
 		shadow.table.unmap(first, last - first + 1n);
-		for (const run of this.compose(shadow.leaves.filter((leaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first))) shadow.table.map(run);
+		for (const run of this.compose(within(shadow.leaves, first, last))) shadow.table.map(run);
 	}
 
 	parentChanged(first: bigint, last: bigint): void {
 		for (const shadow of this.shadows.values()) {
-			for (const leaf of shadow.leaves) if (leaf.to <= last && leaf.to + leaf.size - 1n >= first) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
+			for (const leaf of leadingTo(shadow.leaves, first, last)) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
 		}
+	}
+
+	override followRecording(operation: string): void {
+		this.shadows.record(this.recording, operation);
+		super.followRecording(operation);
+	}
+
+	override dirtied(page: bigint): void {
+		for (const leaf of this.leaves(page, page)) this.parent.dirtied(leaf.to + (page - leaf.address));
+	}
+
+	override gatherBehind(first: bigint, last: bigint): void {
+		for (const range of this.writers) for (const page of pagesOf(range)) this.dirtied(page);
+		for (const { leaves } of this.shadows.values()) for (const leaf of leadingTo(leaves, first, last)) this.shadows.gather(leaf.address, leaf.address + leaf.size - 1n);
 	}
 
 	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
@@ -235,6 +275,10 @@ export class PasidTableSpace extends AddressSpace {
 
 	release(iommu: IommuDriver): void {
 		this.parent.release(iommu, false);
+	}
+
+	override dirtied(page: bigint): void {
+		this.parent.dirtied(page);
 	}
 
 	parentChanged(): void {}

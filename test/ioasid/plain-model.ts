@@ -12,6 +12,8 @@ export interface PlainMap {
 	process: Process | null;
 	read: boolean;
 	write: boolean;
+	/** of memory that is charged as a whole */
+	registered?: boolean;
 }
 
 /** How 8-byte entries of a user's table read. */
@@ -26,15 +28,63 @@ const ARM: EntryRules = (entry, level) =>
 
 export const RULES: Readonly<Record<string, EntryRules>> = { vtd: X86, amdvi: X86, riscv: SV48, smmuv3: ARM };
 
+/** where guest address 0 lies in the guest's process */
+export const GUEST = 0x4000_0000n;
+
 export class PlainSpace {
 	readonly maps: PlainMap[] = [];
+	/** nothing is mapped outside of them; null: there are none */
+	windows: Array<{ first: bigint; size: bigint }> | null = null;
+	/** pages that were written since tracking is on */
+	written: Set<bigint> | null = null;
+	private readonly byRoot = new Map<bigint, PlainSpace>();
 
 	constructor(
-		readonly kind: "kernel" | "dummy" | "identity" | "user",
+		readonly kind: "kernel" | "dummy" | "identity" | "user" | "pasid-table",
 		readonly parent: PlainSpace | null,
 		/** of a user's table */
 		readonly table: { format: string; root: bigint } | null = null,
+		/** roots of a guest's PASID table, and where it lies in the parent */
+		readonly pasids: { at: bigint; roots: ReadonlyMap<number, bigint>; entryBytes: bigint; format: string } | null = null,
 	) {}
+
+	/** The guest's space of one PASID; undefined: other memory lies where its table was, and nobody knows what that says. */
+	under(pasid: number): PlainSpace | null | undefined {
+		if (this.pasids === null) return null;
+		const { at, roots, entryBytes, format } = this.pasids;
+		const found = this.parent?.reach(at + BigInt(pasid) * entryBytes, false) ?? null;
+		if (found === null) return null;
+		if (found.address !== GUEST + at + BigInt(pasid) * entryBytes) return undefined;
+		const root = roots.get(pasid);
+		if (root === undefined) return null;
+		let space = this.byRoot.get(root);
+		if (space === undefined) {
+			space = new PlainSpace("user", this.parent, { format, root });
+			this.byRoot.set(root, space);
+		}
+		return space;
+	}
+
+	/** A write of DMA went through. */
+	mark(address: bigint): void {
+		this.written?.add(address & ~0xfffn);
+		if (this.kind === "user") {
+			const to = this.walk(address, true);
+			if (to !== null) this.parent?.mark(to);
+			return;
+		}
+		if (this.kind !== "kernel" && this.kind !== "dummy") {
+			this.parent?.mark(address);
+			return;
+		}
+		const map = this.maps.find(({ iova, size }) => address >= iova && address < iova + size);
+		if (map !== undefined && map.process === null) this.parent?.mark(map.to + (address - map.iova));
+	}
+
+	/** Maps in a range are gone. */
+	forget(first: bigint, size: bigint): void {
+		for (const page of this.written ?? []) if (page >= first && page < first + size) this.written?.delete(page);
+	}
 
 	get depth(): number {
 		return this.parent === null ? 0 : this.parent.depth + 1;
@@ -50,15 +100,19 @@ export class PlainSpace {
 
 	/** Bytes that a request reaches; null when it faults. */
 	reach(address: bigint, write: boolean): { process: Process; address: bigint } | null {
-		if (this.kind === "identity") return this.parent?.reach(address, write) ?? null;
-		if (this.kind === "user") return this.walk(address, write);
+		if (this.kind === "identity" || this.kind === "pasid-table") return this.parent?.reach(address, write) ?? null;
+		if (this.kind === "user") {
+			const to = this.walk(address, write);
+			return to === null ? null : (this.parent?.reach(to, write) ?? null);
+		}
 		const map = this.maps.find(({ iova, size }) => address >= iova && address < iova + size);
 		if (map === undefined || !(write ? map.write : map.read)) return null;
 		const to = map.to + (address - map.iova);
 		return map.process === null ? (this.parent?.reach(to, write) ?? null) : { process: map.process, address: to };
 	}
 
-	private walk(address: bigint, write: boolean): { process: Process; address: bigint } | null {
+	/** Address of the parent behind an address of a user's table. */
+	private walk(address: bigint, write: boolean): bigint | null {
 		if (this.table === null || address >= 1n << 47n) return null;
 		let table = this.table.root;
 		for (let level = 3; level >= 0; level--) {
@@ -67,7 +121,7 @@ export class PlainSpace {
 			if (at === null) return null;
 			const entry = RULES[this.table.format](new DataView(at.process.read(at.address, 8).buffer).getBigUint64(0, true), level);
 			if (entry.kind === "absent" || !(write ? entry.write : entry.read)) return null;
-			if (entry.kind === "leaf") return this.parent?.reach((entry.to & ~((1n << shift) - 1n)) + (address & ((1n << shift) - 1n)), write) ?? null;
+			if (entry.kind === "leaf") return (entry.to & ~((1n << shift) - 1n)) + (address & ((1n << shift) - 1n));
 			table = entry.to;
 		}
 		return null;
@@ -87,15 +141,16 @@ export interface PlainAttachment {
 export class PlainModel {
 	attachments: PlainAttachment[] = [];
 
-	/** The space that a slot leads to: the deepest. */
-	installed(slot: string): PlainSpace | null {
-		const spaces = this.attachments.filter((one) => one.slot === slot).map(({ space }) => space);
+	/** The space that a slot leads an address to: the deepest, or the one whose window it lies in. */
+	installed(slot: string, address: bigint): PlainSpace | null {
+		const all = this.attachments.filter((one) => one.slot === slot).map(({ space }) => space);
+		const spaces = all.every(({ windows }) => windows !== null) ? all.filter(({ windows }) => windows?.some(({ first, size }) => address >= first && address < first + size)) : all;
 		return spaces.sort((a, b) => b.depth - a.depth)[0] ?? null;
 	}
 
 	/** Pages that a process pays for the maps of a root. */
 	charged(root: PlainSpace, process: Process): number {
 		if (root.kind !== "dummy" && !this.attachments.some(({ space, holds }) => holds && space.root === root)) return 0;
-		return root.maps.reduce((pages, map) => pages + (map.process === process ? Number(map.size >> 12n) : 0), 0);
+		return root.maps.reduce((pages, map) => pages + (map.process === process && !map.registered ? Number(map.size >> 12n) : 0), 0);
 	}
 }

@@ -268,6 +268,32 @@ describe("devices", () => {
 		detach d b queue=cvq
 		xlate d 0 queue=cvq => fault:pasid
 	`);
+
+	flows("a user's number names one space, whatever number its requests carry", HARDWARE, (kind) => `
+		mmu = iommu ${kind}
+		ram = mem 0x40000000 0x4000000
+		fd = open iommu
+		h = device mmu kernel
+		m = device mmu mdev-pasid parent=h pasid
+		e = device mmu mdev-pasid parent=h pasid dmwr
+		f = device mmu vfio-pci pasid
+		bind m cookie=1
+		bind e cookie=2
+		bind f cookie=3
+		a = ioasid_alloc
+		b = ioasid_alloc
+		c = ioasid_alloc parent=a
+		attach m a vpasid=2
+		attach m b vpasid=2 !EBUSY
+		attach m c vpasid=2 !EBUSY
+		attach m a vpasid=2 !EINVAL
+		attach e a vpasid=2
+		attach e b vpasid=2 !EBUSY
+		attach f a vpasid=2
+		attach f b vpasid=2 !EBUSY
+		detach m a vpasid=2
+		attach m b vpasid=2
+	`);
 });
 
 describe("groups", () => {

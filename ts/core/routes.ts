@@ -46,6 +46,9 @@ export class Routes implements RouteOperations {
 		const { vpasid, queue } = request;
 		if (space.kind === "memory") throw new CoreError("Invalid", `${space.name} only keeps memory`, context);
 		if (this.find(device, space, vpasid ?? null, queue ?? null) !== undefined) throw new CoreError("Invalid", `it is attached to ${space.name} already`, context);
+		// whatever number its requests carry on the bus
+		const taken = vpasid === undefined ? undefined : this.attachmentsOf(device).find((a) => a.vpasid === vpasid);
+		if (taken !== undefined) throw new CoreError("Busy", `vPASID ${vpasid} of it is routed into ${taken.space.name}`, context);
 		if (request.mode !== undefined && request.mode !== mode) throw new CoreError("Unsupported", `its driver routes it as ${mode}, not ${request.mode}`, context);
 		const { policy } = space;
 		const others = [...device.group.members].filter((member) => member !== device);

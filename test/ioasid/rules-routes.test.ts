@@ -294,6 +294,34 @@ describe("devices", () => {
 		detach m a vpasid=2
 		attach m b vpasid=2
 	`);
+
+	flows("a guest's PASID table that its parent loses leads nowhere, and is found again where it is mapped next", ["smmuv3", "amdvi", "riscv"], (kind) => `
+		mmu = iommu ${kind}
+		ram = mem 0x40000000 0x4000000
+		fd = open iommu
+		d = device mmu vfio-pci pasid delegated
+		bind d cookie=1
+		gpa = ioasid_alloc
+		map gpa 0x40000000 0x100000 iova=0
+		map gpa 0x40100000 0x1000 iova=0x100000
+		map gpa 0x40200000 0x100000 iova=0x200000
+		t = pt_new ${kind} 0x40000000 0x10000 0x20000
+		pt_write t 0x7000 0x8000
+		p = pasid_table_new ${kind} 0x40000000 0x100000 16
+		pasid_table_write p 3 t
+		q = ioasid_alloc kind=user parent=gpa user_pasid_table={format:${kind},addr:0x100000,size:16}
+		attach d q
+		xlate d 0x7008 pasid=3 => hva:0x40008008
+		unmap gpa 0x100000 0x1000
+		xlate d 0x7008 pasid=3 => fault:any
+		xlate d 0x8008 => hva:0x40008008
+		map gpa 0x40300000 0x1000 iova=0x100000
+		xlate d 0x7008 pasid=3 => fault:any
+		r = pasid_table_new ${kind} 0x40200000 0x100000 16
+		pasid_table_write r 3 t
+		invalidate q cache=pasid
+		xlate d 0x7008 pasid=3 => hva:0x40008008
+	`);
 });
 
 describe("groups", () => {

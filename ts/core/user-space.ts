@@ -281,7 +281,11 @@ export class PasidTableSpace extends AddressSpace {
 		this.parent.dirtied(page);
 	}
 
-	parentChanged(): void {}
+	/** Units that read the table at system addresses look for it again. */
+	parentChanged(first: bigint, last: bigint): void {
+		const end = this.address + BigInt(this.entries) * 64n - 1n;
+		if (this.address <= last && end >= first) for (const slot of new Set([...this.attachments].map((one) => one.slot))) slot?.reapply();
+	}
 	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
 		yield* this.parent.resolve(first, last);
 	}

@@ -139,11 +139,12 @@ export class AmdviIommu extends WordsIommu {
 		if (pasidTable !== undefined) {
 			const { address, entries, parent } = pasidTable;
 			if (entries > 512) throw this.refuse("a GCR3 table of the guest has 512 entries at most");
-			// its one page: the unit reads GCR3 tables at system addresses
+			const host = VALID | TRANSLATES | this.host(parent as EngineTable);
+			// its one page: the unit reads GCR3 tables at system addresses, and no PASIDs where there is none
 			const found = (parent as EngineTable).part("second").lookUp(address);
-			if (found === null) throw this.refuse("the GCR3 table is nowhere in the parent");
+			if (found === null || !found.read) return [host, BigInt(this.domainOf(rid)), 0n, 0n];
 			const [low, high] = this.spread(found.pa);
-			return [VALID | TRANSLATES | this.host(parent as EngineTable) | GV | low, BigInt(this.domainOf(rid)) | high, 0n, 0n];
+			return [host | GV | low, BigInt(this.domainOf(rid)) | high, 0n, 0n];
 		}
 		if (pasids.size === 0) {
 			if (untagged === undefined) return [VALID, 0n, 0n, 0n];
@@ -197,8 +198,6 @@ export class AmdviIommu extends WordsIommu {
 			const { untagged, pasids, pasidTable } = this.stateOf(rid);
 			const uses = [untagged, ...pasids.values()].some((target) => (target?.kind === "table" ? target.table === table : target?.kind === "user" && target.parent === table));
 			if (uses || pasidTable?.parent === table) this.unit.invalidate({ scope: "domain", domain, caches: ["iotlb"] });
-			// a GCR3 table of the guest may have moved
-			if (pasidTable?.parent === table && iova <= pasidTable.address && pasidTable.address < iova + size) this.unit.invalidate({ scope: "device", rid });
 		}
 	}
 

@@ -1,4 +1,5 @@
 import { CoreError } from "./errors.ts";
+import { pagesOf } from "./frames.ts";
 import type { IommuDriver, IommuTable } from "./iommu-driver.ts";
 
 /** A table on one unit, as long as `users` routes lead to it. */
@@ -18,7 +19,7 @@ export class HeldTables<Held extends HeldTable = HeldTable> extends Map<IommuDri
 		/** name of the space */
 		private readonly owner: () => string,
 		/** told of each page that DMA wrote, when it is gathered or its table goes */
-		private readonly wrote: (page: bigint, size: bigint, held: Held) => void = () => {},
+		private readonly wrote: (page: bigint, held: Held) => void = () => {},
 	) {
 		super();
 	}
@@ -81,6 +82,9 @@ export class HeldTables<Held extends HeldTable = HeldTable> extends Map<IommuDri
 	}
 
 	private gatherFrom(held: Held, first: bigint, last: bigint): void {
-		if (this.recording !== null) held.table.readDirty(first, last - first + 1n, true, (page, size) => this.wrote(page, size, held));
+		if (this.recording === null) return;
+		held.table.readDirty(first, last - first + 1n, true, (iova, size) => {
+			for (const page of pagesOf({ first: iova, last: iova + size - 1n })) this.wrote(page, held);
+		});
 	}
 }

@@ -56,7 +56,7 @@ export class UserSpace extends AddressSpace {
 
 	private readonly shadows = new HeldTables<Shadow>(
 		() => this.name,
-		(page, _size, { leaves }) => {
+		(page, { leaves }) => {
 			const leaf = leafAt(leaves, page);
 			if (leaf !== undefined) this.parent.dirtied(leaf.to + (page - leaf.address));
 		},

@@ -723,4 +723,106 @@ describe("dirty tracking", () => {
 		check_extension map_type1v2 => value:1
 		check_extension unknown => value:0
 	`);
+	flows("what was written is kept when the device leaves, and while a table is made anew", HARDWARE, (kind) => `
+		mmu = iommu ${kind}
+		ram = mem 0x40000000 0x400000
+		fd = open iommu
+		d = device mmu vfio-pci pasid
+		bind d
+		a = ioasid_alloc
+		map a 0x40000000 0x100000 iova=0
+		attach d a
+		dirty_start a
+		dma_write d 0x3000 8 0x11
+		detach d a
+		dirty_get a 0 0x100000 0x1000 => bits:[3]
+		dirty_get a 0 0x100000 0x1000 => bits:[]
+		attach d a
+		dma_write d 0x5000 8 0x11
+		device_close d
+		dirty_get a 0 0x100000 0x1000 => bits:[5]
+		dirty_stop a
+		dirty_start a
+		dirty_get a 0 0x100000 0x1000 => bits:[]
+	`, { options: { dirtyTracking: true } });
+	flows("a parent is told what goes through its children, each of them its own", ALL, (kind) => `
+		mmu = iommu ${kind} nesting=sw
+		ram = mem 0x40000000 0x400000
+		fd = open iommu
+		d = device mmu vfio-pci
+		e = device mmu vfio-pci
+		bind d cookie=1
+		bind e cookie=2
+		gpa = ioasid_alloc
+		map gpa 0x40000000 0x100000 iova=0
+		giova = ioasid_alloc parent=gpa
+		map giova 0x8000 0x4000 iova=0x20000
+		same = ioasid_alloc kind=identity parent=gpa
+		attach d giova
+		attach e same
+		dirty_start gpa
+		dma_write d 0x21000 8 0x11
+		dma_write e 0x30000 8 0x11
+		dirty_start giova
+		dma_write d 0x22000 8 0x11
+		dirty_get gpa 0 0x100000 0x1000 => bits:[9,10,48]
+		dirty_get giova 0x20000 0x4000 0x1000 => bits:[2]
+		dma_write d 0x20000 8 0x11
+		dirty_get giova 0x20000 0x4000 0x1000 => bits:[0]
+		dirty_get giova 0x20000 0x4000 0x1000 => bits:[]
+		unmap giova 0x20000 0x4000
+		dirty_get gpa 0 0x100000 0x1000 => bits:[8]
+		dirty_stop gpa
+		map giova 0x8000 0x4000 iova=0x20000
+		dma_write d 0x23000 8 0x11
+		dirty_get gpa 0 0x1000 0x1000 !error
+		dirty_get giova 0x20000 0x4000 0x1000 => bits:[3]
+	`, { options: { dirtyTracking: true } });
+	flows("what goes through a guest's table is the parent's, by hardware and by shadows", HARDWARE, (kind) => ["hw", "sw"].map((nesting, i) => `
+		m${i} = iommu ${kind} nesting=${nesting}
+		f${i} = open iommu
+		r${i} = mem 0x${4 + i}0000000 0x400000
+		d${i} = device m${i} vfio-pci
+		bind d${i}
+		g${i} = ioasid_alloc
+		map g${i} 0x${4 + i}0000000 0x400000 iova=0
+		t${i} = pt_new ${kind} 0x${4 + i}0000000 0x200000 0x210000
+		pt_write t${i} 0x7000 0x9000
+		u${i} = ioasid_alloc kind=user parent=g${i} user_pgtable={format:${kind},addr:0x200000}
+		attach d${i} u${i}
+		dirty_start g${i}
+		dma_write d${i} 0x7010 8 0x11
+		dirty_get g${i} 0 0x100000 0x1000 => bits:[9]
+		dma_write d${i} 0x7010 8 0x11
+		pt_write t${i} 0x7000 0xa000
+		invalidate u${i}
+		dma_write d${i} 0x7010 8 0x11
+		dirty_get g${i} 0 0x100000 0x1000 => bits:[9,10]
+		dma_write d${i} 0x7010 8 0x11
+		detach d${i} u${i}
+		dirty_get g${i} 0 0x100000 0x1000 => bits:[10]
+	`).join("\n"), { options: { dirtyTracking: true } });
+	flow("what software writes is written too, and what it may write as long as it may", `
+		mmu = iommu vtd
+		ram = mem 0x40000000 0x400000
+		fd = open iommu
+		h = device mmu kernel
+		s = device mmu mdev-sw parent=h
+		bind s
+		gpa = ioasid_alloc
+		map gpa 0x40000000 0x100000 iova=0
+		giova = ioasid_alloc parent=gpa
+		map giova 0x8000 0x4000 iova=0x20000
+		attach s giova
+		dirty_start gpa
+		access_rw s 0x21000 0x10 write 0x11
+		access_rw s 0x20000 0x10 read 0
+		dirty_get gpa 0 0x100000 0x1000 => bits:[9]
+		p = access_pin s 0x22000 0x2000 write
+		dirty_get gpa 0 0x100000 0x1000 => bits:[10,11]
+		dirty_get gpa 0 0x100000 0x1000 => bits:[10,11]
+		access_unpin s p
+		dirty_get gpa 0 0x100000 0x1000 => bits:[10,11]
+		dirty_get gpa 0 0x100000 0x1000 => bits:[]
+	`, { options: { dirtyTracking: true } });
 });

@@ -1,10 +1,12 @@
 import type { PageTable, Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { type Area, type AreaBacking, AreaList } from "./area.ts";
+import { DirtyTracking } from "./dirty-tracking.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE, pagesOf } from "./frames.ts";
+import { PAGE } from "./frames.ts";
 import { HeldTables, type Recording } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, IommuTable, TableAttributes, TableRun, Target, Window } from "./iommu-driver.ts";
+import { Windows } from "./windows.ts";
 
 export interface KernelSpaceOptions extends SpaceOptions {
 	/** nothing is reachable outside of windows; default false */
@@ -42,7 +44,8 @@ export class Space extends AddressSpace {
 		() => this.name,
 		(page) => this.dirtied(page),
 	);
-	private readonly windowList: Window[] | null;
+	private readonly windowList: Windows | null;
+	private readonly dirty = new DirtyTracking(this, this.areas, this.tables);
 	private readonly reservedList: AddressRange[] = [];
 	private readonly accesses = new Set<AccessListener>();
 	private readonly watched = new Set<() => void>();
@@ -50,13 +53,11 @@ export class Space extends AddressSpace {
 	private loan: Loan | null = null;
 	/** how tables are made; replay asks for levels and domain ids that were recorded */
 	attributes: TableAttributes = {};
-	/** pages that were written since dirty tracking is on */
-	private tracking: { split: boolean; written: Set<bigint> } | null = null;
 
 	constructor(parent: AddressSpace | null = null, options: KernelSpaceOptions = {}) {
 		super(parent, options);
 		this.kind = options.memoryOnly ? "memory" : "kernel";
-		this.windowList = options.windows ? [] : null;
+		this.windowList = options.windows ? new Windows() : null;
 		// what it keeps is pinned from the map on
 		if (options.memoryOnly) this.holds = 1;
 	}
@@ -68,7 +69,7 @@ export class Space extends AddressSpace {
 
 	/** Windows of the space; null: it has none and is usable everywhere. */
 	get windows(): readonly Window[] | null {
-		return this.windowList;
+		return this.windowList?.all ?? null;
 	}
 
 	get mappedAreas(): Iterable<Area> {
@@ -102,11 +103,7 @@ export class Space extends AddressSpace {
 		const limits = this.limits();
 		if (limits !== null && last > limits.last) throw new CoreError("Overflow", `beyond the ${limits.addressBits} bits of an attached device`, context);
 		if ([...this.reservedList, ...(limits?.reserved ?? [])].some((r) => first <= r.last && last >= r.first)) throw new CoreError("Reserved", "a reserved range lies there", context);
-		if (this.windowList !== null) {
-			const window = this.windowList.find((w) => first >= w.first && last <= w.last);
-			if (window === undefined) throw new CoreError("Reserved", "no window lies there", context);
-			if ((first | size) & (window.pageSize - 1n)) throw new CoreError("Misaligned", `the window's pages have 0x${window.pageSize.toString(16)} bytes`, context);
-		}
+		this.windowList?.refuse({ first, last }, context);
 		if (this.areas.overlapping(first, last).length > 0) throw new CoreError("Occupied", "something is mapped there", context);
 	}
 
@@ -204,9 +201,9 @@ export class Space extends AddressSpace {
 		}
 		const going = this.areas.overlapping(iova, last);
 		for (const listener of [...this.accesses]) listener(going);
-		if (this.recording !== null || this.children.size > 0) this.gather(iova, last);
+		this.dirty.gather(iova, last);
 		for (const area of going) this.areas.remove(area);
-		for (const page of this.tracking?.written ?? []) if (page >= iova && page <= last) this.tracking?.written.delete(page);
+		this.dirty.forget(iova, last);
 		this.refill(going[0].first, going[going.length - 1].last, true);
 		let bytes = 0n;
 		for (const area of going) {
@@ -220,7 +217,7 @@ export class Space extends AddressSpace {
 	chooseAddress(size: bigint, operation = "map"): bigint {
 		const limits = this.limits();
 		const taken = [...this.reservedList, ...(limits?.reserved ?? [])];
-		for (const range of this.windowList ?? [{ first: 0n, last: limits?.last ?? (1n << 48n) - 1n, pageSize: PAGE }]) {
+		for (const range of this.windows ?? [{ first: 0n, last: limits?.last ?? (1n << 48n) - 1n, pageSize: PAGE }]) {
 			const low = range.first === 0n ? PAGE : range.first;
 			const found = this.areas.findFree(low > range.first ? ((low + range.pageSize - 1n) & ~(range.pageSize - 1n)) : low, range.last, size, range.pageSize, taken);
 			if (found !== undefined) return found;
@@ -236,41 +233,25 @@ export class Space extends AddressSpace {
 		const context = { operation, object: this.name, ...(base === undefined ? {} : { first: base, last: base + size - 1n }) };
 		if (this.windowList === null) throw new CoreError("Unsupported", "it has no windows", context);
 		const limits = this.limits();
-		if (pageSize < PAGE || pageSize & (pageSize - 1n)) throw new CoreError("Misaligned", "a page size is a power of two of at least a page", context);
-		if (limits !== null && (limits.pageSizes & (2n * pageSize - 1n)) === 0n) throw new CoreError("Unsupported", `no pages that fit 0x${pageSize.toString(16)} bytes`, context);
-		if (size <= 0n || size & (pageSize - 1n)) throw new CoreError("Misaligned", "a window is a multiple of its pages", context);
-		const reserved = [...this.reservedList, ...(limits?.reserved ?? [])];
-		const end = limits?.last ?? (1n << 64n) - 1n;
-		let first = base;
-		if (first === undefined) {
-			first = new AreaList().findFree(0n, end, size, pageSize, [...this.windowList, ...reserved]);
-			if (first === undefined) throw new CoreError("Exhausted", "no room for a window", context);
-		}
-		const last = first + size - 1n;
-		if (first & (pageSize - 1n)) throw new CoreError("Misaligned", "a window starts at one of its pages", context);
-		if (first < 0n || last > end) throw new CoreError("Overflow", "beyond the addresses of an attached device", context);
-		if (this.windowList.some((w) => w.first <= last && w.last >= (first as bigint))) throw new CoreError("Occupied", "another window lies there", context);
-		for (const { slot } of this.attachments) slot?.refuseWindow(this, { first, last }, operation);
-		const window = { first, last, pageSize };
-		this.windowList.push(window);
-		this.windowList.sort((a, b) => (a.first < b.first ? -1 : 1));
+		const window = this.windowList.plan(size, pageSize, base, limits, [...this.reservedList, ...(limits?.reserved ?? [])], context);
+		for (const { slot } of this.attachments) slot?.refuseWindow(this, window, operation);
+		this.windowList.add(window);
 		try {
 			this.windowsChanged();
 		} catch (error) {
-			this.windowList.splice(this.windowList.indexOf(window), 1);
+			this.windowList.remove(window);
 			this.windowsChanged();
 			throw error;
 		}
-		return first;
+		return window.first;
 	}
 
 	/** Remove a window with the maps in it. @throws CoreError NotFound */
 	removeWindow(base: bigint): void {
-		const index = this.windowList?.findIndex((w) => w.first === base) ?? -1;
-		if (this.windowList === null || index < 0) throw new CoreError("NotFound", "no window starts there", { operation: "window_remove", object: this.name, first: base, last: base });
-		const { first, last } = this.windowList[index];
-		this.unmap(first, last - first + 1n, { operation: "window_remove" });
-		this.windowList.splice(index, 1);
+		const window = this.windowList?.at(base);
+		if (window === undefined) throw new CoreError("NotFound", "no window starts there", { operation: "window_remove", object: this.name, first: base, last: base });
+		this.unmap(window.first, window.last - window.first + 1n, { operation: "window_remove" });
+		this.windowList?.remove(window);
 		this.windowsChanged();
 	}
 
@@ -286,7 +267,7 @@ export class Space extends AddressSpace {
 		const attributes = { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop };
 		this.tables.record(this.recording, "attach");
 		const table = this.tables.acquire(iommu, () => ({ table: iommu.createTable(content, attributes), users: 0 }));
-		return { kind: "table", table, ...(this.windowList === null ? {} : { windows: this.windowList }) };
+		return { kind: "table", table, ...(this.windows === null ? {} : { windows: this.windows }) };
 	}
 
 	release(iommu: IommuDriver): void {
@@ -413,7 +394,7 @@ export class Space extends AddressSpace {
 		this.tables.refuse(iommu, this.recording, operation);
 		const { reserved, addressBits } = iommu.capabilities;
 		const last = (1n << BigInt(addressBits)) - 1n;
-		for (const range of [...this.areas, ...(this.windowList ?? [])]) {
+		for (const range of [...this.areas, ...(this.windows ?? [])]) {
 			if (range.last > last) throw new CoreError("Invalid", `${this.name} is used beyond the ${addressBits} bits of ${iommu.name}`, { operation, object, first: range.first, last: range.last });
 		}
 		for (const range of reserved) {
@@ -421,7 +402,7 @@ export class Space extends AddressSpace {
 				throw new CoreError("Conflict", `${this.name} uses what ${iommu.name} has reserved`, { operation, object, first: range.first, last: range.last });
 			}
 		}
-		for (const { pageSize } of this.windowList ?? []) {
+		for (const { pageSize } of this.windows ?? []) {
 			if ((iommu.capabilities.pageSizes & (2n * pageSize - 1n)) === 0n) {
 				throw new CoreError("Invalid", `${iommu.name} has no pages that fit 0x${pageSize.toString(16)}`, { operation, object });
 			}
@@ -462,7 +443,7 @@ export class Space extends AddressSpace {
 			for (const offset of [...(backing.present?.keys() ?? [])]) {
 				const at = base + offset;
 				if (at < first || at > last) continue;
-				this.gather(area.first + offset, area.first + offset + PAGE - 1n);
+				this.dirty.gather(area.first + offset, area.first + offset + PAGE - 1n);
 				backing.present?.delete(offset);
 				this.refill(area.first + offset, area.first + offset + PAGE - 1n, true);
 			}
@@ -479,9 +460,7 @@ export class Space extends AddressSpace {
 	// ---- dirty tracking
 
 	override get recording(): Recording {
-		const above = super.recording;
-		if (this.tracking === null) return above;
-		return { split: this.tracking.split || (above?.split ?? false) };
+		return this.dirty.recording(super.recording);
 	}
 
 	override followRecording(operation: string): void {
@@ -490,63 +469,29 @@ export class Space extends AddressSpace {
 	}
 
 	override dirtied(page: bigint): void {
-		const aligned = page & ~(PAGE - 1n);
-		this.tracking?.written.add(aligned);
-		const area = this.parent === null ? undefined : this.areas.at(page);
-		if (area?.backing.kind === "parent") this.parent?.dirtied(area.backing.address + (aligned - area.first));
-	}
-
-	/** Tell `dirtied` what was written to [first, last], through its tables and those of its children, and by software. */
-	private gather(first: bigint, last: bigint): void {
-		this.tables.gather(first, last);
-		for (const range of this.writers) for (const page of pagesOf(range)) this.dirtied(page);
-		for (const child of this.children) child.gatherBehind(first, last);
+		this.dirty.wrote(page);
 	}
 
 	override gatherBehind(first: bigint, last: bigint): void {
-		for (const area of this.areas) {
-			if (area.backing.kind !== "parent") continue;
-			const from = area.backing.address;
-			const to = from + (area.last - area.first);
-			if (from <= last && to >= first) this.gather(area.first + (first > from ? first - from : 0n), area.last - (last < to ? to - last : 0n));
-		}
+		this.dirty.gatherBehind(first, last);
 	}
 
 	/** Record anew what DMA writes, through this space or children. @throws CoreError Unsupported (a unit without), NoSpace */
 	startDirty(split: boolean): void {
-		const operation = "dirty_start";
-		const old = this.tracking;
-		if (this.recording !== null) this.gather(0n, EVERYTHING.last);
-		this.tracking = { split, written: new Set() };
-		try {
-			this.followRecording(operation);
-		} catch (error) {
-			this.tracking = old;
-			this.followRecording(operation);
-			throw error;
-		}
+		this.dirty.start(split);
 	}
 
 	stopDirty(): void {
-		if (this.recording !== null) this.gather(0n, EVERYTHING.last);
-		this.tracking = null;
-		this.followRecording("dirty_stop");
+		this.dirty.stop();
 	}
 
 	get tracksDirty(): boolean {
-		return this.tracking !== null;
+		return this.dirty.isOn;
 	}
 
 	/** Written pages of [first, first + size); `clear` forgets them. @throws CoreError Invalid when it was not started */
 	readDirty(first: bigint, size: bigint, clear: boolean, operation = "dirty_get"): Set<bigint> {
-		const last = first + size - 1n;
-		if (this.tracking === null) throw new CoreError("Invalid", "dirty tracking is off", { operation, object: this.name, first, last });
-		this.gather(first, last);
-		const { written } = this.tracking;
-		const pages = new Set<bigint>();
-		for (const page of written) if (page >= first && page <= last) pages.add(page);
-		if (clear) for (const page of pages) written.delete(page);
-		return pages;
+		return this.dirty.read(first, first + size - 1n, clear, operation);
 	}
 
 	// ---- lending

@@ -130,10 +130,10 @@ export function svExpressible(permissions: u32): bool {
   return rights != 0 && (rights & (ACCESS_READ | ACCESS_WRITE)) != ACCESS_WRITE;
 }
 
-/** Low bits of a new leaf; where hardware sets A and D it starts without them. */
+/** Low bits of a new leaf; where hardware sets D it starts without. A is there from the start: with it, walks for first-stage tables leave D alone. */
 @inline
 export function svLeaf(g: Geometry, permissions: u32): u64 {
-  return V | (<u64>(permissions & 7) << 1) | U | (g.flags & RISCV_SV_UPDATE ? 0 : A | D);
+  return V | (<u64>(permissions & 7) << 1) | U | A | (g.flags & RISCV_SV_UPDATE ? 0 : D);
 }
 
 @inline

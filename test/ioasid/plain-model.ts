@@ -37,8 +37,6 @@ export class PlainSpace {
 	windows: Array<{ first: bigint; size: bigint }> | null = null;
 	/** pages that were written since tracking is on */
 	written: Set<bigint> | null = null;
-	/** pages that guests' tables were read from: hardware that updates A and D there may have them as written */
-	readonly walked = new Set<bigint>();
 	private readonly byRoot = new Map<bigint, PlainSpace>();
 
 	constructor(
@@ -83,13 +81,6 @@ export class PlainSpace {
 		if (map !== undefined && map.process === null) this.parent?.mark(map.to + (address - map.iova));
 	}
 
-	private noteWalk(address: bigint): void {
-		this.walked.add(address & ~0xfffn);
-		const map = this.maps.find(({ iova, size }) => address >= iova && address < iova + size);
-		if (this.kind === "identity") this.parent?.noteWalk(address);
-		else if (map !== undefined && map.process === null) this.parent?.noteWalk(map.to + (address - map.iova));
-	}
-
 	/** Maps in a range are gone. */
 	forget(first: bigint, size: bigint): void {
 		for (const page of this.written ?? []) if (page >= first && page < first + size) this.written?.delete(page);
@@ -126,7 +117,6 @@ export class PlainSpace {
 		let table = this.table.root;
 		for (let level = 3; level >= 0; level--) {
 			const shift = BigInt(12 + 9 * level);
-			this.parent?.noteWalk(table + ((address >> shift) & 511n) * 8n);
 			const at = this.parent?.reach(table + ((address >> shift) & 511n) * 8n, false) ?? null;
 			if (at === null) return null;
 			const entry = RULES[this.table.format](new DataView(at.process.read(at.address, 8).buffer).getBigUint64(0, true), level);

@@ -792,7 +792,7 @@ describe("dirty tracking", () => {
 		attach d${i} u${i}
 		dirty_start g${i}
 		dma_write d${i} 0x7010 8 0x11
-		dirty_get g${i} 0 0x100000 0x1000 => bits:[9]
+		dirty_get g${i} 0 0x400000 0x1000 => bits:[9]
 		dma_write d${i} 0x7010 8 0x11
 		pt_write t${i} 0x7000 0xa000
 		invalidate u${i}

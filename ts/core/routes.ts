@@ -46,9 +46,6 @@ export class Routes implements RouteOperations {
 		const { vpasid, queue } = request;
 		if (space.kind === "memory") throw new CoreError("Invalid", `${space.name} only keeps memory`, context);
 		if (this.find(device, space, vpasid ?? null, queue ?? null) !== undefined) throw new CoreError("Invalid", `it is attached to ${space.name} already`, context);
-		// whatever number its requests carry on the bus
-		const taken = vpasid === undefined ? undefined : this.attachmentsOf(device).find((a) => a.vpasid === vpasid);
-		if (taken !== undefined) throw new CoreError("Busy", `vPASID ${vpasid} of it is routed into ${taken.space.name}`, context);
 		if (request.mode !== undefined && request.mode !== mode) throw new CoreError("Unsupported", `its driver routes it as ${mode}, not ${request.mode}`, context);
 		const { policy } = space;
 		const others = [...device.group.members].filter((member) => member !== device);
@@ -202,6 +199,9 @@ export class Routes implements RouteOperations {
 			if (space.policy.pasidTableTracking) return this.install(device, space, request, mode, null, false);
 			throw new CoreError("Busy", "a guest's table has all PASIDs of its RID", context);
 		}
+		// whatever number its requests carry on the bus
+		const taken = request.vpasid === undefined ? undefined : this.attachmentsOf(device).find((a) => a.slot !== null && a.vpasid === request.vpasid);
+		if (taken !== undefined) throw new CoreError("Busy", `vPASID ${request.vpasid} of it is routed into ${taken.space.name}`, context);
 		const slot = requester.slotOf(pasid);
 		if (this.globalNumbers.has(pasid) && this.globals.get(space)?.get(request.vpasid ?? -1)?.pasid !== pasid) throw new CoreError("Busy", `PASID ${pasid} is one that CPUs name`, context);
 		const alias = this.aliasSlot(device, space, request, mode);

@@ -136,7 +136,8 @@ export class RiscvIommu extends WordsIommu {
 	/** tc, iohgatp, ta, fsc and the MSI words of a device context. */
 	protected wordsOf(_rid: number, state: RequesterState, base: EngineTable | null, frames: RouteFrames): bigint[] {
 		const { untagged, pasids, pasidTable } = state;
-		const update = this.capabilities.dirty ? GADE | SADE : 0n;
+		// with SADE every page of a first-stage table counts as written in the second stage: guests' tables are left to them
+		const update = this.capabilities.dirty ? GADE | (base === null && pasidTable === undefined ? SADE : 0n) : 0n;
 		const rest = [0n, 0n, 0n, 0n];
 		const second = (table: EngineTable) => {
 			const pages = table.part("second");

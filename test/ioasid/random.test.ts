@@ -433,7 +433,10 @@ class Walk {
 			this.pasidTable.write(pasid, table);
 			this.roots.set(pasid, table.root);
 		}
-		this.tellGuests(({ pasids }) => pasids !== null, (file, number) => file.invalidate(number, { cache: "pasid" }));
+		this.tellGuests(({ pasids }) => pasids !== null, (file, number) => {
+			file.invalidate(number, { cache: "pasid" });
+			file.invalidate(number);
+		});
 		return true;
 	}
 

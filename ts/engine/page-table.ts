@@ -49,8 +49,12 @@ export interface PageTableConfig {
 	inputBits?: number;
 	/** largest leaf, lg2 bytes; default: the format's largest */
 	largestLeafLg2?: number;
-	/** lg2 bytes of the leaves that maps may use beside the smallest; default: all that the format has */
+	/** lg2 bytes of the leaves that maps may use beside the smallest; default: all that the format has, for `amd-v1` without 7h pages */
 	leaves?: readonly number[];
+	/** entries are big-endian: VMSAv8-64 and RISC-V; default false */
+	bigEndian?: boolean;
+	/** the table is TTBR1's, of the addresses at the top of 64 bits: VMSAv8-64 first stages; default false */
+	upper?: boolean;
 	/** routes to the table ask hardware to set A and D; default false, first stages of VT-d always do */
 	accessedDirty?: boolean;
 }
@@ -75,6 +79,9 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 	[EDIT_FORMAT]: ["Unsupported", "hardware does not track A and D in this table"],
 };
 
+/** Leaves that maps use unless told otherwise. */
+const usual = ({ leaves, rareLeaves = [] }: TableFormat) => leaves.filter((lg2) => !rareLeaves.includes(lg2));
+
 /** A page table that the engine builds in frames of its own. Made by `Engine.createTable`. */
 export class PageTable {
 	private open = true;
@@ -97,13 +104,15 @@ export class PageTable {
 		};
 		if (!Object.hasOwn(TABLE_FORMATS, config.format)) bad(`unknown format "${config.format}"`, "format");
 		const format = TABLE_FORMATS[config.format];
-		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63, leaves = format.leaves } = config;
+		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63, leaves = usual(format) } = config;
 		const smallest = format.leaves[0];
 		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
 		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
 		const least = format.leastInputBits?.(levels) ?? smallest + 1;
 		if (!(inputBits >= least && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
 		if (!(outputBits > smallest && outputBits <= format.outputBits)) bad(`output bits must be ${smallest + 1} to ${format.outputBits}, not ${outputBits}`, "outputBits");
+		if (config.bigEndian && format.bigEndian === undefined) bad(`${config.format} is little-endian`, "bigEndian");
+		if (config.upper && format.upper === undefined) bad(`${config.format} has one range`, "upper");
 		this.format = format;
 		const view = views.data();
 		view.setBigUint64(record + GEOMETRY_ROOT, 0n, true);
@@ -112,7 +121,7 @@ export class PageTable {
 		view.setUint32(record + GEOMETRY_TOP, levels - 1, true);
 		view.setUint32(record + GEOMETRY_INPUT_BITS, inputBits, true);
 		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
-		view.setUint32(record + GEOMETRY_FLAGS, format.flags | (config.accessedDirty ? (format.trackFlags ?? 0) : 0), true);
+		view.setUint32(record + GEOMETRY_FLAGS, format.flags | ((config.accessedDirty && format.trackFlags) || 0) | ((config.bigEndian && format.bigEndian) || 0) | ((config.upper && format.upper) || 0), true);
 		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
 		view.setBigUint64(record + GEOMETRY_EXTRA, BigInt(format.extra?.(levels, inputBits) ?? 0), true);
 		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
@@ -131,6 +140,12 @@ export class PageTable {
 
 	private check(operation: string): void {
 		if (!this.open) throw new EngineError("Disposed", "the table is gone", { operation });
+	}
+
+	/** @throws EngineError OutOfRange */
+	private input(operation: string, iova: bigint, size: bigint): void {
+		this.range(operation, iova, size);
+		if (this.beyond(iova + size - 1n)) this.fail(operation, EDIT_RANGE, iova, size);
 	}
 
 	private fail(operation: string, code: number, iova: bigint, size: bigint): never {
@@ -164,7 +179,7 @@ export class PageTable {
 	 */
 	map(iova: bigint, pa: bigint, size: bigint, permissions: Permissions, options: { replace?: boolean } = {}): void {
 		this.check("PageTable.map");
-		this.range("PageTable.map", iova, size);
+		this.input("PageTable.map", iova, size);
 		this.range("PageTable.map", pa, size);
 		const code = this.exports.mapPages(this.context, this.record, low(iova), high(iova), low(pa), high(pa), low(size), high(size), permissionBits(permissions), options.replace ? MAP_REPLACE : 0);
 		if (code !== EDIT_OK) this.fail("PageTable.map", code, iova, size);
@@ -177,7 +192,7 @@ export class PageTable {
 	 */
 	unmap(iova: bigint, size: bigint): bigint {
 		this.check("PageTable.unmap");
-		this.range("PageTable.unmap", iova, size);
+		this.input("PageTable.unmap", iova, size);
 		const code = this.exports.unmapPages(this.context, this.record, low(iova), high(iova), low(size), high(size));
 		if (code !== EDIT_OK) this.fail("PageTable.unmap", code, iova, size);
 		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
@@ -191,10 +206,22 @@ export class PageTable {
 	 */
 	protect(iova: bigint, size: bigint, permissions: Permissions): bigint {
 		this.check("PageTable.protect");
-		this.range("PageTable.protect", iova, size);
+		this.input("PageTable.protect", iova, size);
 		const code = this.exports.protectPages(this.context, this.record, low(iova), high(iova), low(size), high(size), permissionBits(permissions));
 		if (code !== EDIT_OK) this.fail("PageTable.protect", code, iova, size);
 		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
+	}
+
+	/**
+	 * Split the leaves that reach across an end of [iova, iova + size). Every address is translated as before, with its
+	 * rights, attributes, A and D; cached answers may stay.
+	 * @throws EngineError Misaligned, OutOfRange, OutOfFrames; nothing is changed then
+	 */
+	split(iova: bigint, size: bigint): void {
+		this.check("PageTable.split");
+		this.input("PageTable.split", iova, size);
+		const code = this.exports.splitPages(this.context, this.record, low(iova), high(iova), low(size), high(size));
+		if (code !== EDIT_OK) this.fail("PageTable.split", code, iova, size);
 	}
 
 	/**
@@ -211,7 +238,7 @@ export class PageTable {
 		const smallest = this.format.leaves[0];
 		const { keep = false, pageBytes = 2 ** smallest } = options;
 		this.check(operation);
-		this.range(operation, iova, size);
+		this.input(operation, iova, size);
 		const lg2 = Math.log2(pageBytes);
 		if (!Number.isInteger(lg2) || lg2 < smallest) throw new EngineError("BadConfig", `pages must be a power of two of ${2 ** smallest} at least, not ${pageBytes}`, { operation, knob: "pageBytes" });
 		const pages = (size + BigInt(pageBytes) - 1n) >> BigInt(lg2);
@@ -244,24 +271,29 @@ export class PageTable {
 	limitLeaves(lg2: number): void {
 		const smallest = this.format.leaves[0];
 		let mask = 0n;
-		for (const leaf of this.format.leaves) if (leaf === smallest || leaf <= lg2) mask |= 1n << BigInt(leaf);
+		for (const leaf of usual(this.format)) if (leaf === smallest || leaf <= lg2) mask |= 1n << BigInt(leaf);
 		this.views.data().setBigUint64(this.record + TABLE_LEAVES, mask, true);
 	}
 
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
 		const bits = BigInt(this.inputBits);
-		if (!this.format.signed && bits < 64n) this.unmap(0n, 1n << bits);
+		if (!this.format.signed && bits < 64n) this.unmap(this.inputLast + 1n - (1n << bits), 1n << bits);
 		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
 	}
 
 	/** Last address that the table takes. */
 	get inputLast(): bigint {
-		return (1n << BigInt(this.inputBits)) - 1n;
+		return (1n << (this.config.upper ? 64n : BigInt(this.inputBits))) - 1n;
 	}
 
 	private get inputBits(): number {
 		return this.views.data().getUint32(this.record + GEOMETRY_INPUT_BITS, true);
+	}
+
+	/** Bit 59 of an address chooses between two TCE tables: a walk of one leaves it out. */
+	private beyond(iova: bigint): boolean {
+		return !this.format.signed && iova > this.inputLast;
 	}
 
 	private range(operation: string, first: bigint, size: bigint): void {
@@ -277,6 +309,7 @@ export class PageTable {
 	/** What the table says of an address now, past every cache; null when it is not mapped for the access. */
 	lookUp(iova: bigint, access: Permissions | "any" = "any"): { pa: bigint; pageBytes: number; read: boolean; write: boolean; execute: boolean } | null {
 		this.check("PageTable.lookUp");
+		if (this.beyond(iova)) return null;
 		const bits = access === "any" ? ACCESS_ANY : permissionBits(access);
 		if (this.exports.lookUp(this.context, this.record, low(iova), high(iova), bits) !== OUTCOME_TRANSLATED) return null;
 		const view = this.views.data();

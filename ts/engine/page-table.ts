@@ -15,49 +15,22 @@ import {
 	EDIT_OK,
 	EDIT_PERMISSION,
 	EDIT_RANGE,
-	GEOMETRY_EXTRA,
-	GEOMETRY_FLAGS,
-	GEOMETRY_FORMAT,
-	GEOMETRY_GRANULE,
 	GEOMETRY_INPUT_BITS,
-	GEOMETRY_LEAVES,
 	GEOMETRY_OUTPUT_BITS,
 	GEOMETRY_ROOT,
-	GEOMETRY_TOP,
 	MAP_REPLACE,
 	OUTCOME_TRANSLATED,
 	TABLE_DONE,
 	TABLE_FRAMES,
-	TABLE_KEEP,
 	TABLE_LEAVES,
 	TABLE_MAPPED,
 	TABLE_REPLACED,
 } from "../../assembly/layout.ts";
 import { EngineError, type EngineErrorCode } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
-import { TABLE_FORMATS, type TableFormat, type TableFormatName } from "./page-table-formats.ts";
+import { leafMask, type PageTableConfig, writeRecord } from "./page-table-config.ts";
+import type { TableFormat } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
-
-/** Format of a kernel-built table. */
-export interface PageTableConfig {
-	format: TableFormatName;
-	/** as many as the format has (page-table-formats.ts) */
-	levels: number;
-	/** output address bits; default: the most that the format has */
-	outputBits?: number;
-	/** input address bits when fewer than the levels give */
-	inputBits?: number;
-	/** largest leaf, lg2 bytes; default: the format's largest */
-	largestLeafLg2?: number;
-	/** lg2 bytes of the leaves that maps may use beside the smallest; default: all that the format has, for `amd-v1` without 7h pages */
-	leaves?: readonly number[];
-	/** entries are big-endian: VMSAv8-64 and RISC-V; default false */
-	bigEndian?: boolean;
-	/** the table is TTBR1's, of the addresses at the top of 64 bits: VMSAv8-64 first stages; default false */
-	upper?: boolean;
-	/** routes to the table ask hardware to set A and D; default false, first stages of VT-d always do */
-	accessedDirty?: boolean;
-}
 
 export interface Permissions {
 	read: boolean;
@@ -79,13 +52,12 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 	[EDIT_FORMAT]: ["Unsupported", "hardware does not track A and D in this table"],
 };
 
-/** Leaves that maps use unless told otherwise. */
-const usual = ({ leaves, rareLeaves = [] }: TableFormat) => leaves.filter((lg2) => !rareLeaves.includes(lg2));
-
 /** A page table that the engine builds in frames of its own. Made by `Engine.createTable`. */
 export class PageTable {
 	private open = true;
 	private readonly format: TableFormat;
+	/** Last address that the table takes. */
+	readonly inputLast: bigint;
 
 	/** @internal */
 	constructor(
@@ -98,43 +70,20 @@ export class PageTable {
 		readonly config: Readonly<PageTableConfig>,
 		private readonly freed: (record: number) => void,
 	) {
-		const bad = (what: string, knob: string): never => {
+		try {
+			this.format = writeRecord(views.data(), record, config);
+			if (exports.openTable(context, record) !== EDIT_OK) {
+				throw new EngineError("OutOfFrames", "no frame is left for the root", { operation: "Engine.createTable", knob: "tables.frames" });
+			}
+			this.inputLast = (1n << (config.upper ? 64n : BigInt(this.inputBits))) - 1n;
+			const outputBits = views.data().getUint32(record + GEOMETRY_OUTPUT_BITS, true);
+			if (this.root >> BigInt(outputBits) !== 0n) {
+				exports.closeTable(context, record);
+				throw new EngineError("BadConfig", `table frames lie beyond ${outputBits} bits`, { operation: "Engine.createTable", knob: "tables.base" });
+			}
+		} catch (error) {
 			freed(record);
-			throw new EngineError("BadConfig", what, { operation: "Engine.createTable", knob });
-		};
-		if (!Object.hasOwn(TABLE_FORMATS, config.format)) bad(`unknown format "${config.format}"`, "format");
-		const format = TABLE_FORMATS[config.format];
-		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63, leaves = usual(format) } = config;
-		const smallest = format.leaves[0];
-		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
-		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
-		const least = format.leastInputBits?.(levels) ?? smallest + 1;
-		if (!(inputBits >= least && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
-		if (!(outputBits > smallest && outputBits <= format.outputBits)) bad(`output bits must be ${smallest + 1} to ${format.outputBits}, not ${outputBits}`, "outputBits");
-		if (config.bigEndian && format.bigEndian === undefined) bad(`${config.format} is little-endian`, "bigEndian");
-		if (config.upper && format.upper === undefined) bad(`${config.format} has one range`, "upper");
-		this.format = format;
-		const view = views.data();
-		view.setBigUint64(record + GEOMETRY_ROOT, 0n, true);
-		view.setBigUint64(record + GEOMETRY_LEAVES, mask(format.leaves), true);
-		view.setUint32(record + GEOMETRY_FORMAT, format.code, true);
-		view.setUint32(record + GEOMETRY_TOP, levels - 1, true);
-		view.setUint32(record + GEOMETRY_INPUT_BITS, inputBits, true);
-		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
-		view.setUint32(record + GEOMETRY_FLAGS, format.flags | ((config.accessedDirty && format.trackFlags) || 0) | ((config.bigEndian && format.bigEndian) || 0) | ((config.upper && format.upper) || 0), true);
-		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
-		view.setBigUint64(record + GEOMETRY_EXTRA, BigInt(format.extra?.(levels, inputBits) ?? 0), true);
-		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
-		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || (lg2 <= largestLeafLg2 && leaves.includes(lg2)))), true);
-		view.setUint32(record + TABLE_FRAMES, 0, true);
-		view.setUint32(record + TABLE_KEEP, 0, true);
-		if (exports.openTable(context, record) !== EDIT_OK) {
-			freed(record);
-			throw new EngineError("OutOfFrames", "no frame is left for the root", { operation: "Engine.createTable", knob: "tables.frames" });
-		}
-		if (this.root >> BigInt(outputBits) !== 0n) {
-			exports.closeTable(context, record);
-			bad(`table frames lie beyond ${outputBits} bits`, "tables.base");
+			throw error;
 		}
 	}
 
@@ -269,10 +218,7 @@ export class PageTable {
 
 	/** From now on maps use leaves of at most 2^lg2 bytes; what is mapped stays as it is. */
 	limitLeaves(lg2: number): void {
-		const smallest = this.format.leaves[0];
-		let mask = 0n;
-		for (const leaf of usual(this.format)) if (leaf === smallest || leaf <= lg2) mask |= 1n << BigInt(leaf);
-		this.views.data().setBigUint64(this.record + TABLE_LEAVES, mask, true);
+		this.views.data().setBigUint64(this.record + TABLE_LEAVES, leafMask(this.format, lg2), true);
 	}
 
 	/** Unmap everything; the root stays where it is. */
@@ -280,11 +226,6 @@ export class PageTable {
 		const bits = BigInt(this.inputBits);
 		if (!this.format.signed && bits < 64n) this.unmap(this.inputLast + 1n - (1n << bits), 1n << bits);
 		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
-	}
-
-	/** Last address that the table takes. */
-	get inputLast(): bigint {
-		return (1n << (this.config.upper ? 64n : BigInt(this.inputBits))) - 1n;
 	}
 
 	private get inputBits(): number {

@@ -9,7 +9,7 @@ import { Trial } from "./table-trial.ts";
 const cases = tableCases();
 /** random edits of a case: nightly 100,000 of each format, over all its geometries */
 function editsOf({ config }: TableCase): number {
-	return process.env.IOASID_NIGHTLY ? Math.ceil(100_000 / cases.filter((one) => one.config.format === config.format).length) : 150;
+	return process.env.IOASID_NIGHTLY ? Math.ceil(100_000 / cases.filter((one) => one.config.format === config.format).length) : 100;
 }
 const SEED = Number(process.env.IOASID_SEED ?? 1);
 
@@ -51,7 +51,7 @@ describe("edits and walks", () => {
 		const seed = seedOf(shape) + 1;
 		// one path of tables below the root, and one table more
 		const trial = new Trial(shape, seed, shape.config.levels);
-		run(trial, seed, process.env.IOASID_NIGHTLY ? 5_000 : 150);
+		run(trial, seed, process.env.IOASID_NIGHTLY ? 5_000 : 100);
 		expect(trial.seen.OutOfFrames ?? 0).toBeGreaterThan(0);
 		expect((trial.seen.map ?? 0) + (trial.seen.replace ?? 0)).toBeGreaterThan(0);
 	});

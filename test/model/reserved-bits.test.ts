@@ -61,7 +61,8 @@ describe("each bit turned over", () => {
 		const bytes = format.startsWith("riscv-sv32") ? 4 : 8;
 		const big = config.bigEndian === true || shape.family === "papr";
 		const seen: Record<string, number> = {};
-		for (const leaf of leaves) {
+		// by day a third of AMD's 7h pages
+		for (const leaf of leaves.filter((lg2) => process.env.IOASID_NIGHTLY || leaves.length < 10 || lg2 % 9 === 3 || lg2 % 3 === 1)) {
 			// tables at addresses that are not aligned as large leaves are
 			const machine = tableMachine(shape, { frames: 1024, unused: 5, registers });
 			const { engine, table } = machine;

@@ -1,7 +1,8 @@
 // Units by architecture: one line for each architecture in each function.
 import { translateTyped } from "./ats";
 import { batchWith } from "./batch";
-import { Amdvi, setAmdviRoute } from "./device/amdvi";
+import { Amdvi } from "./device/amdvi";
+import { setAmdviRoute } from "./device/amdvi-route";
 import { AmdviAts } from "./device/amdvi-ats";
 import { Papr, setPaprRoute } from "./device/papr";
 import { PaprAts } from "./device/papr-ats";
@@ -58,8 +59,8 @@ export function setRoute(m: Engine, unit: usize, rid: u32, pasid: u32, type: u32
   if (arch == ARCH_VTD) return setVtdRoute(m, unit, rid, pasid, type, domain, first, second);
   if (arch == ARCH_SMMUV3 && pasid == NO_PASID) return setSmmuRoute(m, unit, rid, type, domain, first, second);
   if (arch == ARCH_RISCV) return setRiscvRoute(m, unit, rid, pasid, type, domain, first, second);
+  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, pasid, type, domain, first, second);
   if (pasid != NO_PASID || first != 0) return EDIT_FORMAT;
-  if (arch == ARCH_AMDVI) return setAmdviRoute(m, unit, rid, type, domain, second);
   if (arch == ARCH_PAPR) return setPaprRoute(m, unit, rid, type, domain, second);
   return EDIT_FORMAT;
 }

@@ -1,6 +1,9 @@
 // Everything that is done to one table by itself (edits, peeks), by format number: one line for each format, in `done`.
-import * as edit from "./edit";
-import { readDirty as readDirtyOf } from "./edit-dirty";
+import { protect, unmap } from "./edit/change";
+import { readDirty as readDirtyOf } from "./edit/dirty";
+import { map } from "./edit/map";
+import { splitEnds } from "./edit/split";
+import * as tables from "./edit/tables";
 import { AmdV1 } from "./format/amd-v1";
 import { AmdV2 } from "./format/amd-v2";
 import { Geometry, PtFormat } from "./format/contract";
@@ -25,6 +28,7 @@ const PROTECT: u32 = 4;
 const DIRTY: u32 = 5;
 const PEEK: u32 = 6;
 const CLASSIFY: u32 = 7;
+const SPLIT: u32 = 8;
 
 function peek<F extends PtFormat>(m: Engine, table: usize, address: u64, access: u32): u32 {
   const walk = walkOf(m.silent, 0);
@@ -33,14 +37,15 @@ function peek<F extends PtFormat>(m: Engine, table: usize, address: u64, access:
 }
 
 function doneBy<F extends PtFormat>(m: Engine, table: usize, what: u32, first: u64, size: u64, other: u64, permissions: u32, flags: u32): u32 {
-  if (what == MAP) return edit.map<F>(m, table, first, other, size, permissions, flags);
-  if (what == UNMAP) return edit.unmap<F>(m, table, first, size);
-  if (what == PROTECT) return edit.protect<F>(m, table, first, size, permissions);
+  if (what == MAP) return map<F>(m, table, first, other, size, permissions, flags);
+  if (what == UNMAP) return unmap<F>(m, table, first, size);
+  if (what == PROTECT) return protect<F>(m, table, first, size, permissions);
+  if (what == SPLIT) return splitEnds<F>(m, table, first, size);
   if (what == DIRTY) return readDirtyOf<F>(m, table, first, size, other, flags);
   if (what == PEEK) return peek<F>(m, table, first, permissions);
   if (what == CLASSIFY) return changetype<F>(0).kind(geometryOf(table), permissions, first);
-  if (what == OPEN) return edit.openTable<F>(m, table);
-  edit.closeTable<F>(m, table);
+  if (what == OPEN) return tables.openTable<F>(m, table);
+  tables.closeTable<F>(m, table);
   return EDIT_OK;
 }
 
@@ -76,6 +81,10 @@ export function unmapPages(m: Engine, table: usize, first: u64, size: u64): u32 
 
 export function protectPages(m: Engine, table: usize, first: u64, size: u64, permissions: u32): u32 {
   return done(m, table, PROTECT, first, size, 0, permissions, 0);
+}
+
+export function splitPages(m: Engine, table: usize, first: u64, size: u64): u32 {
+  return done(m, table, SPLIT, first, size, 0, 0, 0);
 }
 
 export function readDirty(m: Engine, table: usize, first: u64, size: u64, at: u64, flags: u32): u32 {

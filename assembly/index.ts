@@ -164,7 +164,11 @@ export function protectPages(context: usize, table: usize, low: u32, high: u32, 
   return formats.protectPages(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh), permissions);
 }
 
-/** See `readDirty` of edit-dirty.ts. */
+export function splitPages(context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32): u32 {
+  return formats.splitPages(engine(context), table, wide(low, high), wide(sizeLow, sizeHigh));
+}
+
+/** See `readDirty` of edit/dirty.ts. */
 export function readDirty(
   context: usize, table: usize, low: u32, high: u32, sizeLow: u32, sizeHigh: u32, atLow: u32, atHigh: u32, flags: u32,
 ): u32 {

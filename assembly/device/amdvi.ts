@@ -28,8 +28,6 @@ import {
   AMDVI_FEATURES,
   AMDVI_REPORT,
   AMDVI_SEGMENT,
-  EDIT_NO_FRAME,
-  EDIT_OK,
   FORMAT_AMD_V1,
   FORMAT_AMD_V2,
   GEOMETRY_BYTES,
@@ -54,8 +52,6 @@ import {
 } from "../layout";
 import { makeTag, TAG_FIRST, TAG_NESTED, TAG_SECOND, VARIANT_SHIFT } from "../cache/tag";
 import { AmdV1, amdV1Reserved } from "../format/amd-v1";
-import { Geometry } from "../format/contract";
-import { allocate, framePointer, NO_FRAME } from "../memory/frames";
 import { Engine, entryPointer } from "../memory/physical";
 import { register, setRegister, Walk, walkOf } from "../unit";
 import { walkAlone } from "../walk";
@@ -65,11 +61,11 @@ import { entryWord, firstStage, Route, ROUTE_UNCACHED, secondStage } from "./rou
 import { WALKER_AMD_NESTED, WALKER_AMD_V1, WALKER_AMD_V2 } from "./walkers";
 
 // 2.2.2.1, 2.2.6, 3.4: 51:12 of every table address
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+export const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 // ---- Control (3.4.3; 36:34 DevTblSegEn)
 const IOMMU_EN: u64 = 1;
-const GT_EN: u64 = 1 << 16;
+export const GT_EN: u64 = 1 << 16;
 const GD_UPDATE_DIS: u64 = 1 << 48;
 const GA_UPDATE_DIS: u64 = 1 << 54;
 const GCR3_TRP_MODE: u64 = 1 << 58;
@@ -77,9 +73,9 @@ const GCR3_TRP_MODE: u64 = 1 << 58;
 // ---- Extended Feature Register (3.4.9; 11:10 HATS, 13:12 GATS, 15:14 GLXSup, 36:32 PASmax)
 const PPR_SUP: u64 = 1 << 1;
 const NX_SUP: u64 = 1 << 3;
-const GT_SUP: u64 = 1 << 4;
+export const GT_SUP: u64 = 1 << 4;
 const US_SUP: u64 = 1 << 37;
-const GIO_SUP: u64 = 1 << 48;
+export const GIO_SUP: u64 = 1 << 48;
 const HA_SUP: u64 = 1 << 49;
 const EPH_SUP: u64 = 1 << 50;
 const HD_SUP: u64 = 1 << 52;
@@ -395,43 +391,4 @@ export class Amdvi extends DeviceTables {
     store<u64>(slot, low);
     store<u64>(slot, where, 8);
   }
-}
-
-// ---- the driver's side of the same words
-
-/**
- * Write the route of a requester: blocked (Mode 0 without IR and IW), host table, or pass-through (Mode 0). The device
- * table is made in 8 segments (Control.DevTblSegEn = 3), each when it is needed. EDIT_*. Caches are the caller's.
- */
-export function setAmdviRoute(m: Engine, unit: usize, rid: u32, type: u32, domain: u32, geometry: usize): u32 {
-  let control = register(unit, AMDVI_CONTROL);
-  if (register(unit, AMDVI_DEVICE_TABLE) == 0 && (control >> 34 & 7) == 0) {
-    control |= <u64>3 << 34;
-    setRegister(unit, AMDVI_CONTROL, control);
-  }
-  const bits = min(<u32>(control >> 34) & 7, <u32>3);
-  const segment = (rid & 0xffff) >> (16 - bits);
-  const index = segment == 0 ? AMDVI_DEVICE_TABLE : AMDVI_SEGMENT + segment - 1;
-  if ((register(unit, index) & ADDRESS) == 0) {
-    if (bits != 3) return EDIT_NO_FRAME;
-    // 8192 entries of 32 bytes: 64 frames
-    const made = allocate(m, 6);
-    if (made == NO_FRAME) return EDIT_NO_FRAME;
-    setRegister(unit, index, made | 63);
-  }
-  const at = framePointer(m, register(unit, index) & ADDRESS) + (<usize>(rid & (0xffff >> bits)) << 5);
-  let low: u64 = 3;
-  if (type != ROUTE_BLOCKED) low |= <u64>3 << 61;
-  if (type == ROUTE_SECOND) {
-    const g = changetype<Geometry>(geometry);
-    // HAD: a table whose A and D bits hardware sets
-    low |= (g.root & ADDRESS) | (<u64>(g.top + 1) << 9) | (g.flags & AMD_V1_DIRTY ? <u64>3 << 7 : 0);
-  }
-  // refuses while the words change
-  store<u64>(at, 3);
-  store<u64>(at, domain & 0xffff, 8);
-  store<u64>(at, 0, 16);
-  store<u64>(at, 0, 24);
-  store<u64>(at, low);
-  return EDIT_OK;
 }

@@ -1,7 +1,7 @@
 // The driver's side of SMMUv3's words (IHI 0070 5.1, 5.2, 5.4): STE and CD of a stream, from the geometries of its tables.
 import {
   EDIT_FORMAT, EDIT_NO_FRAME, EDIT_OK, EDIT_RANGE, FORMAT_VMSA_FIRST, FORMAT_VMSA_SECOND, ROUTE_BLOCKED, ROUTE_FIRST, ROUTE_NESTED, ROUTE_SECOND, SMMU_IDR1,
-  SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG, VMSA_ACCESSED, VMSA_AFFD, VMSA_BIG_ENDIAN, VMSA_DIRTY, VMSA_DS, VMSA_FWB, VMSA_PTW,
+  SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG, VMSA_ACCESSED, VMSA_AFFD, VMSA_BIG_ENDIAN, VMSA_DIRTY, VMSA_DS, VMSA_FWB, VMSA_PTW, VMSA_UPPER,
 } from "../layout";
 import { Geometry } from "../format/contract";
 import { allocate, framePointer, NO_FRAME } from "../memory/frames";
@@ -60,15 +60,21 @@ function flag(g: Geometry, bit: u32, at: u64): u64 {
   return g.flags & bit ? <u64>1 << at : 0;
 }
 
-/** A CD of TTB0 alone: EPD1, AA64, R, A; MAIR: index 0 is write-back memory. */
+/** A CD of one range: TTB0 with EPD1, or TTB1 with EPD0; AA64, R, A; MAIR: index 0 is write-back memory. */
 function writeContext(cd: usize, g: Geometry, asid: u32): void {
+  const upper = (g.flags & VMSA_UPPER) != 0;
+  const size = <u64>(64 - g.inputBits);
+  // TG1 counts otherwise than TG0
+  const range = upper
+    ? (size << 16) | ((g.granule == 12 ? <u64>2 : g.granule == 14 ? 1 : 3) << 22) | (1 << 14)
+    : size | (granuleField(g.granule) << 6) | (1 << 30);
   store<u64>(cd, 0);
-  store<u64>(cd, g.root, 8);
-  store<u64>(cd, flag(g, VMSA_DS, 58), 16);
+  store<u64>(cd, upper ? 0 : g.root, 8);
+  store<u64>(cd, (upper ? g.root : 0) | flag(g, VMSA_DS, 58), 16);
   store<u64>(cd, 0xff, 24);
   store<u64>(
     cd,
-    <u64>(64 - g.inputBits) | (granuleField(g.granule) << 6) | (1 << 30) | (<u64>1 << 31) | (sizeOf(g.outputBits) << 32) | (<u64>1 << 41) |
+    range | (<u64>1 << 31) | (sizeOf(g.outputBits) << 32) | (<u64>1 << 41) |
       (<u64>3 << 45) | (<u64>asid << 48) | flag(g, VMSA_BIG_ENDIAN, 15) | flag(g, VMSA_AFFD, 35) | flag(g, VMSA_DIRTY, 42) |
       flag(g, VMSA_ACCESSED, 43),
   );

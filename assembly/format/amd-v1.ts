@@ -120,20 +120,22 @@ export class AmdV1 extends PtFormat {
     return !(g.flags & AMD_V1_DIRTY) || (entry & DIRTY) != 0;
   }
 
-  // pages of the levels' own sizes; a 7h page is a span of equal entries
+  // the levels' own sizes, and 7h pages up to the output's width: spans of equal entries
   @inline makeTable(g: Geometry, level: u32, table: u64): u64 {
     return table | PRESENT | READ | WRITE | (<u64>level << 9);
   }
   @inline buildable(g: Geometry): u64 {
-    const all = (1 << 12) | (1 << 21) | (1 << 30) | (<u64>1 << 39) | (<u64>1 << 48);
-    return all & ((<u64>2 << this.spanLg2(g, min(g.top, <u32>4))) - 1);
+    const all: u64 = 0x000f_ffff_ffff_f000;
+    return all & ((<u64>1 << this.spanLg2(g, min(g.top, <u32>4) + 1)) - 1);
   }
   @inline expressible(g: Geometry, permissions: u32): bool { return (permissions & (ACCESS_READ | ACCESS_WRITE)) != 0; }
   @inline bits(permissions: u32): u64 {
     return (permissions & ACCESS_READ ? READ : 0) | (permissions & ACCESS_WRITE ? WRITE : 0);
   }
   @inline makeLeaf(g: Geometry, level: u32, address: u64, index: u32, lg2: u32, permissions: u32): u64 {
-    return address | PRESENT | this.bits(permissions);
+    const entry = address | PRESENT | this.bits(permissions);
+    // the lowest 0 from bit 12 on is one below the size
+    return lg2 > this.spanLg2(g, level) ? entry | NEXT | ((<u64>1 << (lg2 - 1)) - 0x1000) : entry;
   }
   @inline makePart(g: Geometry, level: u32, leaf: u64, leafLevel: u32, address: u64): u64 {
     return address | (leaf & ~(ADDRESS | NEXT));
@@ -141,5 +143,6 @@ export class AmdV1 extends PtFormat {
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 {
     return (leaf & ~(READ | WRITE)) | this.bits(permissions);
   }
+  @inline soil(g: Geometry, level: u32, leaf: u64): u64 { return leaf | DIRTY; }
   @inline clean(g: Geometry, level: u32, leaf: u64): u64 { return leaf & ~DIRTY; }
 }

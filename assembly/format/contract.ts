@@ -5,7 +5,7 @@
 // span of equal entries (contiguous bit, NAPOT, AMD 7h). `lg2`: a size as its logarithm. Permissions: ACCESS_* bits
 // of a user requester, the same three bits up for a privileged one.
 //
-// A format has no loop, touches no memory and knows no fault code: walk.ts and edit.ts hold the loops, the device
+// A format has no loop, touches no memory and knows no fault code: walk.ts and edit/ hold the loops, the device
 // file gives outcomes their codes. `Geometry` is the run-time part: one class per entry layout, not per level count.
 //
 // To add a format: one file that extends PtFormat, one line in formats.ts.

@@ -212,5 +212,6 @@ export class RiscvSv extends PtFormat {
     return (leaf & ~(PPN | N)) | (address >> 2);
   }
   @inline withPermissions(g: Geometry, level: u32, leaf: u64, permissions: u32): u64 { return svWithPermissions(leaf, permissions); }
+  @inline soil(g: Geometry, level: u32, leaf: u64): u64 { return leaf | D; }
   @inline clean(g: Geometry, level: u32, leaf: u64): u64 { return svClean(leaf); }
 }

@@ -27,6 +27,7 @@ export interface EngineExports extends Record<string, unknown> {
 	mapPages(...words: number[]): number;
 	unmapPages(...words: number[]): number;
 	protectPages(...words: number[]): number;
+	splitPages(...words: number[]): number;
 	readDirty(...words: number[]): number;
 	lookUp(context: number, table: number, low: number, high: number, access: number): number;
 	tableMapped(table: number): bigint;

@@ -14,13 +14,16 @@ import {
 	FORMAT_VMSA_FIRST,
 	FORMAT_VMSA_SECOND,
 	VMSA_ACCESSED,
+	VMSA_BIG_ENDIAN,
 	VMSA_DIRTY,
 	VMSA_PRIVILEGES,
+	VMSA_UPPER,
 	FORMAT_RISCV_SV,
 	FORMAT_RISCV_SV32,
 	FORMAT_TCE,
 	FORMAT_VTD_FIRST,
 	FORMAT_VTD_SECOND,
+	RISCV_SV_BIG_ENDIAN,
 	RISCV_SV_UPDATE,
 	RISCV_SV_X4,
 	TCE_CHANGES,
@@ -49,8 +52,14 @@ export interface TableFormat {
 	signed: boolean;
 	/** most output address bits */
 	outputBits: number;
+	/** flag of big-endian tables, where there are such */
+	bigEndian?: number;
+	/** flag of the upper range of input addresses, TTBR1 */
+	upper?: number;
 	/** lg2 bytes of its leaves; those that a number of levels lacks are left out by the engine */
 	leaves: readonly number[];
+	/** of those that a map builds only when `PageTableConfig.leaves` names them */
+	rareLeaves?: readonly number[];
 	/** entries tell a fetch from a read */
 	executes: boolean;
 	/** entries can express these ACCESS_* bits */
@@ -66,9 +75,9 @@ const x86 = { levels: [4, 5], inputBits: nines, signed: true, outputBits: 52, le
 // A stage 2 has up to 16 tables at its first level, as far as one block of frames (512 KiB) holds them.
 const vmsa = (granule: number, levels: number[], leaves: number[]) => {
 	const bits = (n: number) => granule + (granule - 3) * n;
-	const shape = { trackFlags: VMSA_ACCESSED | VMSA_DIRTY, levels, leaves, leastInputBits: (n: number) => bits(n - 1) + 1, signed: false, outputBits: 48, executes: true };
+	const shape = { trackFlags: VMSA_ACCESSED | VMSA_DIRTY, bigEndian: VMSA_BIG_ENDIAN, levels, leaves, leastInputBits: (n: number) => bits(n - 1) + 1, signed: false, outputBits: 48, executes: true };
 	return {
-		first: { ...shape, code: FORMAT_VMSA_FIRST, flags: VMSA_PRIVILEGES, inputBits: (n: number) => Math.min(48, bits(n)), expressible: present },
+		first: { ...shape, code: FORMAT_VMSA_FIRST, flags: VMSA_PRIVILEGES, upper: VMSA_UPPER, inputBits: (n: number) => Math.min(48, bits(n)), expressible: present },
 		second: { ...shape, code: FORMAT_VMSA_SECOND, flags: 0, inputBits: (n: number) => Math.min(48, bits(n) + 4, bits(n - 1) + 16), expressible: eitherRight },
 	};
 };
@@ -77,8 +86,8 @@ const vmsa16k = vmsa(14, [2, 3], [14, 21, 25, 30]);
 const vmsa64k = vmsa(16, [2, 3], [16, 21, 29, 34]);
 // [PRIV 12.3.1] W without R is reserved; 12.3 to 12.6, 18.5; NAPOT leaves too: every RISC-V IOMMU has Svnapot
 const riscvExpressible = (permissions: number) => (permissions & 3) !== ACCESS_WRITE;
-const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
-const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
+const riscv = { code: FORMAT_RISCV_SV, trackFlags: RISCV_SV_UPDATE, bigEndian: RISCV_SV_BIG_ENDIAN, levels: [3, 4, 5], outputBits: 56, leaves: [12, 16, 21, 30, 39, 48], executes: true, expressible: riscvExpressible };
+const riscv32 = { code: FORMAT_RISCV_SV32, trackFlags: RISCV_SV_UPDATE, bigEndian: RISCV_SV_BIG_ENDIAN, levels: [2], outputBits: 34, leaves: [12, 22], signed: false, executes: true, expressible: riscvExpressible };
 
 // IODA2, IODA3: tables of one width at all levels, a page (4 KiB) to one block of frames (512 KiB); pages of one size; 59 bits
 // of a DMA address at most
@@ -100,12 +109,15 @@ const tce = (page: number): TableFormat => {
 	};
 };
 
+// 48882 2.2.3: every power of two but that of an entry at the top level; those between the levels' own are 7h pages
+const amdV1Leaves = Array.from({ length: 40 }, (_, i) => 12 + i);
+
 /** The registry. */
 const FORMATS = {
 	"vtd-second": { code: FORMAT_VTD_SECOND, flags: 0, trackFlags: VTD_SECOND_TRACKS, levels: [3, 4, 5], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30], executes: false, expressible: eitherRight },
 	// A and D are always set
 	"vtd-first": { ...x86, code: FORMAT_VTD_FIRST, flags: VTD_FIRST_EXECUTE | VTD_FIRST_NO_EXECUTE },
-	"amd-v1": { code: FORMAT_AMD_V1, flags: AMD_V1_READ | AMD_V1_WRITE, trackFlags: AMD_V1_ACCESSED | AMD_V1_DIRTY, levels: [3, 4, 5, 6], inputBits: nines, signed: false, outputBits: 52, leaves: [12, 21, 30, 39, 48], executes: false, expressible: eitherRight },
+	"amd-v1": { code: FORMAT_AMD_V1, flags: AMD_V1_READ | AMD_V1_WRITE, trackFlags: AMD_V1_ACCESSED | AMD_V1_DIRTY, levels: [3, 4, 5, 6], inputBits: nines, signed: false, outputBits: 52, leaves: amdV1Leaves, rareLeaves: amdV1Leaves.filter((lg2) => lg2 % 9 !== 3), executes: false, expressible: eitherRight },
 	"amd-v2": { ...x86, code: FORMAT_AMD_V2, flags: AMD_V2_NX, trackFlags: AMD_V2_ACCESSED | AMD_V2_DIRTY },
 	"vmsav8-first-4k": vmsa4k.first,
 	"vmsav8-second-4k": vmsa4k.second,

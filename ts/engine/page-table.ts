@@ -15,45 +15,22 @@ import {
 	EDIT_OK,
 	EDIT_PERMISSION,
 	EDIT_RANGE,
-	GEOMETRY_EXTRA,
-	GEOMETRY_FLAGS,
-	GEOMETRY_FORMAT,
-	GEOMETRY_GRANULE,
 	GEOMETRY_INPUT_BITS,
-	GEOMETRY_LEAVES,
 	GEOMETRY_OUTPUT_BITS,
 	GEOMETRY_ROOT,
-	GEOMETRY_TOP,
 	MAP_REPLACE,
 	OUTCOME_TRANSLATED,
 	TABLE_DONE,
 	TABLE_FRAMES,
-	TABLE_KEEP,
 	TABLE_LEAVES,
 	TABLE_MAPPED,
 	TABLE_REPLACED,
 } from "../../assembly/layout.ts";
 import { EngineError, type EngineErrorCode } from "./errors.ts";
 import type { EngineExports } from "./instantiate.ts";
-import { TABLE_FORMATS, type TableFormat, type TableFormatName } from "./page-table-formats.ts";
+import { leafMask, type PageTableConfig, writeRecord } from "./page-table-config.ts";
+import type { TableFormat } from "./page-table-formats.ts";
 import type { Views } from "./views.ts";
-
-/** Format of a kernel-built table. */
-export interface PageTableConfig {
-	format: TableFormatName;
-	/** as many as the format has (page-table-formats.ts) */
-	levels: number;
-	/** output address bits; default: the most that the format has */
-	outputBits?: number;
-	/** input address bits when fewer than the levels give */
-	inputBits?: number;
-	/** largest leaf, lg2 bytes; default: the format's largest */
-	largestLeafLg2?: number;
-	/** lg2 bytes of the leaves that maps may use beside the smallest; default: all that the format has */
-	leaves?: readonly number[];
-	/** routes to the table ask hardware to set A and D; default false, first stages of VT-d always do */
-	accessedDirty?: boolean;
-}
 
 export interface Permissions {
 	read: boolean;
@@ -79,6 +56,8 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 export class PageTable {
 	private open = true;
 	private readonly format: TableFormat;
+	/** Last address that the table takes. */
+	readonly inputLast: bigint;
 
 	/** @internal */
 	constructor(
@@ -91,46 +70,31 @@ export class PageTable {
 		readonly config: Readonly<PageTableConfig>,
 		private readonly freed: (record: number) => void,
 	) {
-		const bad = (what: string, knob: string): never => {
+		try {
+			this.format = writeRecord(views.data(), record, config);
+			if (exports.openTable(context, record) !== EDIT_OK) {
+				throw new EngineError("OutOfFrames", "no frame is left for the root", { operation: "Engine.createTable", knob: "tables.frames" });
+			}
+			this.inputLast = (1n << (config.upper ? 64n : BigInt(this.inputBits))) - 1n;
+			const outputBits = views.data().getUint32(record + GEOMETRY_OUTPUT_BITS, true);
+			if (this.root >> BigInt(outputBits) !== 0n) {
+				exports.closeTable(context, record);
+				throw new EngineError("BadConfig", `table frames lie beyond ${outputBits} bits`, { operation: "Engine.createTable", knob: "tables.base" });
+			}
+		} catch (error) {
 			freed(record);
-			throw new EngineError("BadConfig", what, { operation: "Engine.createTable", knob });
-		};
-		if (!Object.hasOwn(TABLE_FORMATS, config.format)) bad(`unknown format "${config.format}"`, "format");
-		const format = TABLE_FORMATS[config.format];
-		const { levels, outputBits = format.outputBits, inputBits = format.inputBits(levels), largestLeafLg2 = 63, leaves = format.leaves } = config;
-		const smallest = format.leaves[0];
-		const mask = (lg2s: readonly number[]) => lg2s.reduce((bits, lg2) => bits | (1n << BigInt(lg2)), 0n);
-		if (!format.levels.includes(levels)) bad(`levels must be ${format.levels.join(" or ")}, not ${levels}`, "levels");
-		const least = format.leastInputBits?.(levels) ?? smallest + 1;
-		if (!(inputBits >= least && inputBits <= format.inputBits(levels))) bad(`${inputBits} input bits do not fit ${levels} levels`, "inputBits");
-		if (!(outputBits > smallest && outputBits <= format.outputBits)) bad(`output bits must be ${smallest + 1} to ${format.outputBits}, not ${outputBits}`, "outputBits");
-		this.format = format;
-		const view = views.data();
-		view.setBigUint64(record + GEOMETRY_ROOT, 0n, true);
-		view.setBigUint64(record + GEOMETRY_LEAVES, mask(format.leaves), true);
-		view.setUint32(record + GEOMETRY_FORMAT, format.code, true);
-		view.setUint32(record + GEOMETRY_TOP, levels - 1, true);
-		view.setUint32(record + GEOMETRY_INPUT_BITS, inputBits, true);
-		view.setUint32(record + GEOMETRY_OUTPUT_BITS, outputBits, true);
-		view.setUint32(record + GEOMETRY_FLAGS, format.flags | (config.accessedDirty ? (format.trackFlags ?? 0) : 0), true);
-		view.setUint32(record + GEOMETRY_GRANULE, smallest, true);
-		view.setBigUint64(record + GEOMETRY_EXTRA, BigInt(format.extra?.(levels, inputBits) ?? 0), true);
-		view.setBigUint64(record + TABLE_MAPPED, 0n, true);
-		view.setBigUint64(record + TABLE_LEAVES, mask(format.leaves.filter((lg2) => lg2 === smallest || (lg2 <= largestLeafLg2 && leaves.includes(lg2)))), true);
-		view.setUint32(record + TABLE_FRAMES, 0, true);
-		view.setUint32(record + TABLE_KEEP, 0, true);
-		if (exports.openTable(context, record) !== EDIT_OK) {
-			freed(record);
-			throw new EngineError("OutOfFrames", "no frame is left for the root", { operation: "Engine.createTable", knob: "tables.frames" });
-		}
-		if (this.root >> BigInt(outputBits) !== 0n) {
-			exports.closeTable(context, record);
-			bad(`table frames lie beyond ${outputBits} bits`, "tables.base");
+			throw error;
 		}
 	}
 
 	private check(operation: string): void {
 		if (!this.open) throw new EngineError("Disposed", "the table is gone", { operation });
+	}
+
+	/** @throws EngineError OutOfRange */
+	private input(operation: string, iova: bigint, size: bigint): void {
+		this.range(operation, iova, size);
+		if (this.beyond(iova + size - 1n)) this.fail(operation, EDIT_RANGE, iova, size);
 	}
 
 	private fail(operation: string, code: number, iova: bigint, size: bigint): never {
@@ -164,7 +128,7 @@ export class PageTable {
 	 */
 	map(iova: bigint, pa: bigint, size: bigint, permissions: Permissions, options: { replace?: boolean } = {}): void {
 		this.check("PageTable.map");
-		this.range("PageTable.map", iova, size);
+		this.input("PageTable.map", iova, size);
 		this.range("PageTable.map", pa, size);
 		const code = this.exports.mapPages(this.context, this.record, low(iova), high(iova), low(pa), high(pa), low(size), high(size), permissionBits(permissions), options.replace ? MAP_REPLACE : 0);
 		if (code !== EDIT_OK) this.fail("PageTable.map", code, iova, size);
@@ -177,7 +141,7 @@ export class PageTable {
 	 */
 	unmap(iova: bigint, size: bigint): bigint {
 		this.check("PageTable.unmap");
-		this.range("PageTable.unmap", iova, size);
+		this.input("PageTable.unmap", iova, size);
 		const code = this.exports.unmapPages(this.context, this.record, low(iova), high(iova), low(size), high(size));
 		if (code !== EDIT_OK) this.fail("PageTable.unmap", code, iova, size);
 		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
@@ -191,10 +155,22 @@ export class PageTable {
 	 */
 	protect(iova: bigint, size: bigint, permissions: Permissions): bigint {
 		this.check("PageTable.protect");
-		this.range("PageTable.protect", iova, size);
+		this.input("PageTable.protect", iova, size);
 		const code = this.exports.protectPages(this.context, this.record, low(iova), high(iova), low(size), high(size), permissionBits(permissions));
 		if (code !== EDIT_OK) this.fail("PageTable.protect", code, iova, size);
 		return this.views.data().getBigUint64(this.record + TABLE_DONE, true);
+	}
+
+	/**
+	 * Split the leaves that reach across an end of [iova, iova + size). Every address is translated as before, with its
+	 * rights, attributes, A and D; cached answers may stay.
+	 * @throws EngineError Misaligned, OutOfRange, OutOfFrames; nothing is changed then
+	 */
+	split(iova: bigint, size: bigint): void {
+		this.check("PageTable.split");
+		this.input("PageTable.split", iova, size);
+		const code = this.exports.splitPages(this.context, this.record, low(iova), high(iova), low(size), high(size));
+		if (code !== EDIT_OK) this.fail("PageTable.split", code, iova, size);
 	}
 
 	/**
@@ -211,7 +187,7 @@ export class PageTable {
 		const smallest = this.format.leaves[0];
 		const { keep = false, pageBytes = 2 ** smallest } = options;
 		this.check(operation);
-		this.range(operation, iova, size);
+		this.input(operation, iova, size);
 		const lg2 = Math.log2(pageBytes);
 		if (!Number.isInteger(lg2) || lg2 < smallest) throw new EngineError("BadConfig", `pages must be a power of two of ${2 ** smallest} at least, not ${pageBytes}`, { operation, knob: "pageBytes" });
 		const pages = (size + BigInt(pageBytes) - 1n) >> BigInt(lg2);
@@ -242,26 +218,23 @@ export class PageTable {
 
 	/** From now on maps use leaves of at most 2^lg2 bytes; what is mapped stays as it is. */
 	limitLeaves(lg2: number): void {
-		const smallest = this.format.leaves[0];
-		let mask = 0n;
-		for (const leaf of this.format.leaves) if (leaf === smallest || leaf <= lg2) mask |= 1n << BigInt(leaf);
-		this.views.data().setBigUint64(this.record + TABLE_LEAVES, mask, true);
+		this.views.data().setBigUint64(this.record + TABLE_LEAVES, leafMask(this.format, lg2), true);
 	}
 
 	/** Unmap everything; the root stays where it is. */
 	clear(): void {
 		const bits = BigInt(this.inputBits);
-		if (!this.format.signed && bits < 64n) this.unmap(0n, 1n << bits);
+		if (!this.format.signed && bits < 64n) this.unmap(this.inputLast + 1n - (1n << bits), 1n << bits);
 		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
-	}
-
-	/** Last address that the table takes. */
-	get inputLast(): bigint {
-		return (1n << BigInt(this.inputBits)) - 1n;
 	}
 
 	private get inputBits(): number {
 		return this.views.data().getUint32(this.record + GEOMETRY_INPUT_BITS, true);
+	}
+
+	/** Bit 59 of an address chooses between two TCE tables: a walk of one leaves it out. */
+	private beyond(iova: bigint): boolean {
+		return !this.format.signed && iova > this.inputLast;
 	}
 
 	private range(operation: string, first: bigint, size: bigint): void {
@@ -277,6 +250,7 @@ export class PageTable {
 	/** What the table says of an address now, past every cache; null when it is not mapped for the access. */
 	lookUp(iova: bigint, access: Permissions | "any" = "any"): { pa: bigint; pageBytes: number; read: boolean; write: boolean; execute: boolean } | null {
 		this.check("PageTable.lookUp");
+		if (this.beyond(iova)) return null;
 		const bits = access === "any" ? ACCESS_ANY : permissionBits(access);
 		if (this.exports.lookUp(this.context, this.record, low(iova), high(iova), bits) !== OUTCOME_TRANSLATED) return null;
 		const view = this.views.data();

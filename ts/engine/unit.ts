@@ -496,6 +496,8 @@ export class Unit {
 	/**
 	 * Write the device-table words of a requester's route, or of the route of one of its PASIDs. Cached entries stay until
 	 * invalidated. VT-d: first stages, nested routes and PASIDs want scalable mode (RTADDR 11:10 = 01b).
+	 * AMD-Vi: guest tables (`amd-v2`) are first stages; those of one requester share its domain, host table and number of
+	 * levels, and PASID 0 is that of requests without one.
 	 * @throws EngineError OutOfFrames, Unsupported when the unit (its mode, its capabilities) has no such route
 	 */
 	setRoute(rid: number, route: RouteConfig): void {

@@ -1,9 +1,10 @@
 // Dirty pages of a kernel-built table: what devices have written since the D bits were last cleared.
-import { badRange, cutEnds, descend, entryAt, itemAt, itemEntries, pathSlot } from "./edit";
-import { ENTRY_LEAF, ENTRY_TABLE, PtFormat } from "./format/contract";
-import { DIRTY_BITMAP, DIRTY_BITMAP_BYTES, DIRTY_BASE, DIRTY_KEEP, DIRTY_NEXT, EDIT_FORMAT, EDIT_NO_FRAME, EDIT_OK } from "./layout";
-import { Engine } from "./memory/physical";
-import { geometryOf } from "./table";
+import { ENTRY_LEAF, ENTRY_TABLE, PtFormat } from "../format/contract";
+import { DIRTY_BITMAP, DIRTY_BITMAP_BYTES, DIRTY_BASE, DIRTY_KEEP, DIRTY_NEXT, EDIT_FORMAT, EDIT_NO_FRAME, EDIT_OK } from "../layout";
+import { Engine } from "../memory/physical";
+import { geometryOf } from "../table";
+import { badRange, descend, entryAt, itemAt, itemEntries, pathSlot } from "./descent";
+import { cutEnds } from "./split";
 
 /** Set bits `from` to `to` of the bitmap. */
 function setBits(bitmap: usize, from: u32, to: u32): void {

@@ -63,12 +63,14 @@ function dropSecondPage(unit: usize, what: u32, domain: u32, first: u64, last: u
   const flags = priv(unit).flags;
   const tag = makeTag(domain, 0, TAG_SECOND);
   for (let kind: u32 = 0; kind < <u32>CACHE_KINDS; kind++) {
-    if (!isTranslations(kind, what)) continue;
+    // a pointer of the first stage may have been read through the page: a leaf for the second is none for the first
+    if (!isTranslations(kind, what & ~INV_LEAF_ONLY)) continue;
     const pointer = cachePointer(unit, kind);
     if (pointer == 0) continue;
     const c = cacheAt(pointer);
     // what two stages made is filed under the first one's address: which entries went through the page is not known
     if (c.odd != 0) invalidateTagged(c, makeTag(domain, 0, TAG_NESTED), TAG_DOMAIN_MASK | TAG_NESTED);
+    if (!isTranslations(kind, what)) continue;
     // the oddity of some IOTLBs is the IOTLB's alone
     if (kind == CACHE_IOTLB && (flags & UNIT_PAGE_LOW8) != 0) {
       const pages = (last - first + 1) >> 12;

@@ -40,8 +40,8 @@ export interface Word {
 export interface Reach {
 	/** answers of a first stage: of a domain (undefined: any but `but`, null: without second stage), a space, a range; globals go along or stay */
 	firsts?: { domain?: number | null; but?: number; space?: number; range?: [bigint, bigint]; globals: boolean; leafOnly?: boolean };
-	/** second-stage entries */
-	seconds?: { domain?: number; range?: [bigint, bigint]; leafOnly?: boolean };
+	/** second-stage entries; `pasid`: only what that PASID was told of a second stage alone */
+	seconds?: { domain?: number; pasid?: number; range?: [bigint, bigint]; leafOnly?: boolean };
 	/** device entries */
 	contexts?: (rid: number) => boolean;
 	pasids?: (context: Context) => boolean;
@@ -206,6 +206,7 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 			const s = reach.seconds;
 			if (s === undefined || (s.domain !== undefined && s.domain !== context.domain)) return false;
 			if (s.leafOnly && !leaf) return false;
+			if (s.pasid !== undefined && (context.first || s.pasid !== (context.pasid ?? 0))) return false;
 			if (s.range === undefined) return true;
 			return (s.range[0] <= first && last <= s.range[1]) || (!context.first && s.range[0] <= address && address <= s.range[1]);
 		};

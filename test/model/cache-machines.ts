@@ -147,6 +147,7 @@ export function vtd(random: Random, memory: Pages): Machine {
 			contexts.push({ rid, ...(pasid === 0 ? {} : { pasid }), domain, space: type === 2 ? 0 : pasid, first: type !== 2, second: type !== 1 });
 		};
 		entry(0, 1, 2, plain, []);
+		entry(5, 1, 2, plain, []);
 		entry(1 + n, 2, 1, null, [shape.first(sharedPlain, null), shape.first(sharedPlain, null)]);
 		entry(2 - n, 3, 3, below, [shape.first(sharedNested, below), shape.first(sharedNested, below)]);
 	}
@@ -171,9 +172,9 @@ export function vtd(random: Random, memory: Pages): Machine {
 			() => make({ scope: "pasid", domain: d, pasid, caches: ["pasid"] }, [0x17n | did | space, 0n], { pasids: (one) => one.domain === domain && (one.pasid ?? 0) === pasid }),
 			() => make({ scope: "global", caches: ["iotlb"] }, [0x12n, 0n], { firsts: { globals: true }, seconds: {} }),
 			() => make({ scope: "domain", domain: d, caches: ["iotlb"] }, [0x22n | did, 0n], { firsts: { domain, globals: true }, seconds: { domain: d } }),
-			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { seconds: { domain: d, range: r.range, leafOnly } }),
-			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { seconds: { domain: d, range: r.range, leafOnly } }),
-			() => make({ scope: "pasid", domain: d, pasid, caches: ["iotlb"] }, [0x26n | did | space, 0n], { firsts: { domain, space: pasid, globals: false } }),
+			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { firsts: { domain, globals: true }, seconds: { domain: d, range: r.range, leafOnly } }),
+			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { firsts: { domain, globals: true }, seconds: { domain: d, range: r.range, leafOnly } }),
+			() => make({ scope: "pasid", domain: d, pasid, caches: ["iotlb"] }, [0x26n | did | space, 0n], { firsts: { domain, space: pasid, globals: false }, seconds: { domain: d, pasid, leafOnly: true } }),
 			() => make({ scope: "page", domain: d, pasid, address: r.address, mask: r.mask, leafOnly }, [0x36n | did | space, address], { firsts: { domain, space: pasid, range: r.range, globals: true, leafOnly } }),
 		]);
 	};

@@ -173,8 +173,8 @@ export function vtd(random: Random, memory: Pages): Machine {
 			() => make({ scope: "global", caches: ["iotlb"] }, [0x12n, 0n], { firsts: { globals: true }, seconds: {} }),
 			() => make({ scope: "domain", domain: d, caches: ["iotlb"] }, [0x22n | did, 0n], { firsts: { domain, globals: true }, seconds: { domain: d } }),
 			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { firsts: { domain, globals: true }, seconds: { domain: d, range: r.range, leafOnly } }),
-			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { firsts: { domain, globals: true }, seconds: { domain: d, range: r.range, leafOnly } }),
 			() => make({ scope: "pasid", domain: d, pasid, caches: ["iotlb"] }, [0x26n | did | space, 0n], { firsts: { domain, space: pasid, globals: false }, seconds: { domain: d, pasid, leafOnly: true } }),
+			() => make({ scope: "page", domain: d, pasid, address: r.address, mask: r.mask, leafOnly }, [0x36n | did | space, address], { firsts: { domain, space: pasid, range: r.range, globals: true, leafOnly } }),
 			() => make({ scope: "page", domain: d, pasid, address: r.address, mask: r.mask, leafOnly }, [0x36n | did | space, address], { firsts: { domain, space: pasid, range: r.range, globals: true, leafOnly } }),
 		]);
 	};

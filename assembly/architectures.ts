@@ -1,5 +1,5 @@
 // Units by architecture: one line for each architecture in each function.
-import { translateTyped } from "./ats";
+import { translateTyped } from "./ats-device";
 import { batchWith } from "./batch";
 import { Amdvi } from "./device/amdvi";
 import { setAmdviRoute } from "./device/amdvi-route";

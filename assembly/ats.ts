@@ -1,22 +1,19 @@
-// PCIe ATS: translation requests, translated requests, and the requests of a device that has a device-TLB, which is both:
-// look there, ask for the translation, keep it, use it. What an architecture says of it is in device/*-ats.ts.
+// PCIe ATS: translation requests and translated requests. What an architecture says of them is in device/*-ats.ts, what a
+// device makes of them in ats-device.ts.
 import { Entry } from "./cache/assoc";
 import { withSource } from "./cache/tag";
 import { AtsRules, COMPLETION_QUIET, TRANSLATED_SECOND } from "./device/ats-rules";
 import { DECODED, DETOUR_BYPASS, DeviceTables, NOT_RECORDED } from "./device/contract";
 import { Route, ROUTE_QUIET } from "./device/route";
-import { deviceTlbOf, fillDeviceTlb, lookUpDeviceTlb } from "./device-tlb";
 import {
-  ACCESS_ANY, ACCESS_DEVICE, ACCESS_EXECUTE, ACCESS_MAY_WRITE, ACCESS_NO_PAGE_REQUEST, ACCESS_NO_WRITE, ACCESS_PRIVILEGED, ACCESS_READ, ACCESS_TRANSLATED,
-  ACCESS_TRANSLATION, ACCESS_UNCHECKED, ACCESS_WRITE, CACHE_IOTLB, COMPLETION_SUCCESS, ENTRY_EXECUTE, ENTRY_GLOBAL, ENTRY_PRIVILEGED, ENTRY_READ, ENTRY_SIZE,
-  ENTRY_UNTRANSLATED_ONLY, ENTRY_WRITE, HIT_BYPASS, HIT_DEVICE_TLB, HIT_IOTLB, HIT_NONE, NO_GROUP, NO_PASID, OUTCOME_NO_EXECUTE, OUTCOME_NO_READ,
-  OUTCOME_NO_WRITE, OUTCOME_TRANSLATED, RESULT_COMPLETION, RESULT_COMPLETION_ENTRY, RESULT_FAULT, RESULT_FLAGS, RESULT_GROUP, RESULT_HIT,
-  RESULT_NOT_RECORDED, RESULT_PA, RESULT_PERMISSIONS, RESULT_REFERENCES, RESULT_SIZE_LG2, RESULT_STATUS, ROUTE_BYPASS, ROUTE_BYTES, ROUTE_SECOND, STAGE_TABLES, STATUS_FAULT,
-  STATUS_INTERRUPT, STATUS_PAGE_REQUEST, STATUS_TRANSLATED, UNIT_SOURCE_TAG,
+  ACCESS_DEVICE, ACCESS_EXECUTE, ACCESS_MAY_WRITE, ACCESS_NO_WRITE, ACCESS_PRIVILEGED, ACCESS_READ, ACCESS_TRANSLATION, ACCESS_UNCHECKED, ACCESS_WRITE,
+  CACHE_IOTLB, COMPLETION_SUCCESS, ENTRY_EXECUTE, ENTRY_PRIVILEGED, ENTRY_READ, ENTRY_SIZE, ENTRY_WRITE, HIT_BYPASS, HIT_IOTLB, HIT_NONE, NO_PASID,
+  OUTCOME_NO_EXECUTE, OUTCOME_NO_READ, OUTCOME_NO_WRITE, OUTCOME_TRANSLATED, RESULT_COMPLETION, RESULT_COMPLETION_ENTRY, RESULT_FAULT, RESULT_FLAGS,
+  RESULT_NOT_RECORDED, RESULT_STATUS, ROUTE_BYPASS, ROUTE_BYTES, ROUTE_SECOND, STAGE_TABLES, STATUS_FAULT, STATUS_INTERRUPT, STATUS_TRANSLATED,
+  UNIT_SOURCE_TAG,
 } from "./layout";
 import { Engine } from "./memory/physical";
-import { PAGE_WAITS, requestPage } from "./page-request";
-import { allows, cachedAnswer, describe, deviceOf, fail, fill, pasidRouteOf, seenBy, succeed, throughRoute, translateWith } from "./translate";
+import { allows, cachedAnswer, describe, deviceOf, fail, fill, pasidRouteOf, seenBy, succeed, throughRoute } from "./translate";
 import { cacheAt, cachePointer, counters, forgetLast, priv, Walk, walkOf } from "./unit";
 import { WALK_FIRST_ONLY } from "./walk";
 import { walkRoute } from "./walkers";
@@ -76,7 +73,7 @@ function refused<D extends DeviceTables, A extends AtsRules>(
 function refusedByRoute<D extends DeviceTables, A extends AtsRules>(
   unit: usize, found: usize, rid: u32, pasid: u32, address: u64, access: u32, code: u32, result: usize,
 ): u32 {
-  const told = (changetype<A>(0).completion(unit, code & ~NOT_RECORDED) & ~COMPLETION_QUIET) == COMPLETION_SUCCESS;
+  const told = changetype<A>(0).completion(unit, code & ~NOT_RECORDED) == (COMPLETION_SUCCESS | COMPLETION_QUIET);
   refused<D, A>(unit, found, rid, pasid, address, access, code, told || changetype<D>(0).quiet(changetype<Route>(found), code), result);
   return STATUS_FAULT;
 }
@@ -115,7 +112,7 @@ function missing<D extends DeviceTables>(unit: usize, route: Route, walk: Walk, 
  * STATUS_FAULT with the completion that says so. `wanted`: rights that are looked for, so that an IOTLB entry without
  * them is no answer; when they are not there RESULT_FAULT is the code of that.
  */
-function translationRequest<D extends DeviceTables, A extends AtsRules>(
+export function translationRequest<D extends DeviceTables, A extends AtsRules>(
   m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, wanted: u32, result: usize,
 ): u32 {
   const d = changetype<D>(0);
@@ -192,7 +189,7 @@ function translationRequest<D extends DeviceTables, A extends AtsRules>(
 }
 
 /** A translated request: its address is physical, or one of the second stage. */
-function translatedRequest<D extends DeviceTables, A extends AtsRules>(
+export function translatedRequest<D extends DeviceTables, A extends AtsRules>(
   m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
 ): u32 {
   const d = changetype<D>(0);
@@ -214,83 +211,4 @@ function translatedRequest<D extends DeviceTables, A extends AtsRules>(
   memory.copy(found, device, ROUTE_BYTES);
   a.secondOnly(changetype<Route>(found));
   return throughRoute<D>(m, unit, found, rid, pasid, address, access, result);
-}
-
-/** The device uses what its device-TLB says. */
-function useEntry<D extends DeviceTables, A extends AtsRules>(
-  m: Engine, unit: usize, rid: u32, pasid: u32, told: u64, lg2: u32, rights: u32, access: u32, hit: u32, references: u32, result: usize,
-): u32 {
-  const status = translatedRequest<D, A>(m, unit, rid, pasid, told, (access & ~ACCESS_DEVICE) | ACCESS_TRANSLATED, result);
-  if (status != STATUS_TRANSLATED && status != STATUS_INTERRUPT) return status;
-  // the answer holds for as much as both say
-  const own = load<u32>(result, RESULT_HIT) == HIT_BYPASS ? lg2 : min(lg2, load<u32>(result, RESULT_SIZE_LG2));
-  store<u32>(result, own, RESULT_SIZE_LG2);
-  store<u32>(result, rights, RESULT_PERMISSIONS);
-  store<u32>(result, hit, RESULT_HIT);
-  store<u32>(result, load<u32>(result, RESULT_REFERENCES) + references, RESULT_REFERENCES);
-  return status;
-}
-
-/** A request as a device with a device-TLB makes it. */
-function deviceRequest<D extends DeviceTables, A extends AtsRules>(
-  m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
-): u32 {
-  const a = changetype<A>(0);
-  // there is no execute without PASID, and a device knows no privilege then
-  if (pasid == NO_PASID) access = (access & ~(ACCESS_PRIVILEGED | ACCESS_EXECUTE)) | (access & ACCESS_EXECUTE ? ACCESS_READ : 0);
-  const wanted = access & (ACCESS_READ | ACCESS_WRITE | ACCESS_EXECUTE | ACCESS_ANY);
-  const pointer = deviceTlbOf(unit, rid);
-  if (pointer != 0) {
-    const c = cacheAt(pointer);
-    const entry = lookUpDeviceTlb(c, pasid, access, address);
-    if (entry != 0 && allows(changetype<Entry>(entry).meta, wanted)) {
-      const e = changetype<Entry>(entry);
-      c.hits += 1;
-      const lg2: u32 = 12 + <u32>(e.key & 63);
-      return useEntry<D, A>(m, unit, rid, pasid, e.value | (address & ((<u64>1 << lg2) - 1)), lg2, e.meta, access, HIT_DEVICE_TLB, 0, result);
-    }
-    c.misses += 1;
-  }
-  const asks = (access & ~ACCESS_DEVICE) | ACCESS_TRANSLATION | (access & (ACCESS_WRITE | ACCESS_ANY) ? 0 : ACCESS_NO_WRITE);
-  const status = translationRequest<D, A>(m, unit, rid, pasid, address, asks, wanted, result);
-  if (load<u32>(result, RESULT_COMPLETION) != COMPLETION_SUCCESS) return status;
-  const entry = load<u64>(result, RESULT_COMPLETION_ENTRY);
-  const rights = (entry & ENTRY_READ ? ACCESS_READ : 0) | (entry & ENTRY_WRITE ? ACCESS_WRITE : 0) | (entry & ENTRY_EXECUTE ? ACCESS_EXECUTE : 0);
-  const code = load<u32>(result, RESULT_FAULT);
-  const references = load<u32>(result, RESULT_REFERENCES);
-  const hit = load<u32>(result, RESULT_HIT);
-  if (status != STATUS_FAULT && allows(rights, wanted)) {
-    if (entry & ENTRY_UNTRANSLATED_ONLY) return translateWith<D>(m, unit, rid, pasid, address, access & ~ACCESS_DEVICE, result);
-    const told = load<u64>(result, RESULT_PA);
-    const lg2 = load<u32>(result, RESULT_SIZE_LG2);
-    if (pointer != 0) fillDeviceTlb(cacheAt(pointer), pasid, access, address, told, lg2, rights, (entry & ENTRY_GLOBAL) != 0);
-    return useEntry<D, A>(m, unit, rid, pasid, told, lg2, rights, access, hit, references, result);
-  }
-  // no permission: PRI asks for the page
-  if (status != STATUS_FAULT) {
-    describe(result, walkOf(unit, 0));
-    store<u32>(result, STATUS_FAULT, RESULT_STATUS);
-    store<u32>(result, code, RESULT_FAULT);
-    store<u32>(result, RESULT_NOT_RECORDED, RESULT_FLAGS);
-  }
-  if (access & ACCESS_NO_PAGE_REQUEST) return STATUS_FAULT;
-  const device = deviceOf<D>(m, unit, rid, result);
-  forgetLast(unit);
-  if (device == 0 || !a.takesPageRequests(unit, device)) return STATUS_FAULT;
-  if (requestPage<A>(unit, rid, pasid, address, access, result + RESULT_GROUP) != PAGE_WAITS) return STATUS_FAULT;
-  store<u32>(result, STATUS_PAGE_REQUEST, RESULT_STATUS);
-  return STATUS_PAGE_REQUEST;
-}
-
-/** A request whose access has a type (ACCESS_TRANSLATION, ACCESS_TRANSLATED, ACCESS_DEVICE). STATUS_*. */
-export function translateTyped<D extends DeviceTables, A extends AtsRules>(
-  m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize,
-): u32 {
-  store<u32>(result, COMPLETION_SUCCESS, RESULT_COMPLETION);
-  store<u64>(result, 0, RESULT_COMPLETION_ENTRY);
-  store<u32>(result, NO_GROUP, RESULT_GROUP);
-  const type = access & ACCESS_DEVICE;
-  if (type == <u32>ACCESS_DEVICE) return deviceRequest<D, A>(m, unit, rid, pasid, address, access, result);
-  if (type == <u32>ACCESS_TRANSLATED) return translatedRequest<D, A>(m, unit, rid, pasid, address, access, result);
-  return translationRequest<D, A>(m, unit, rid, pasid, address, access, 0, result);
 }

@@ -1,5 +1,5 @@
 // Many requests in one call. Columns in, columns out; the same path as one request, so that answers are the same.
-import { translateTyped } from "./ats";
+import { translateTyped } from "./ats-device";
 import { AtsRules } from "./device/ats-rules";
 import { DeviceTables } from "./device/contract";
 import {

@@ -7,6 +7,7 @@ import { deviceAddress, globalOf, makeTag, TAG_DOMAIN_MASK, TAG_EXACT, TAG_FIRST
 import { Route } from "./device/route";
 import {
   ARCH_RISCV,
+  ARCH_VTD,
   CACHE_CONTEXT,
   CACHE_ENTRY_BYTES,
   CACHE_IOTLB,
@@ -62,13 +63,17 @@ export function dropTranslations(unit: usize, what: u32, tag: u64, mask: u64, fi
 function dropSecondPage(unit: usize, what: u32, domain: u32, first: u64, last: u64): void {
   const flags = priv(unit).flags;
   const tag = makeTag(domain, 0, TAG_SECOND);
+  // VT-d specification 6.5.2.3, Table 23: all that any first stage made goes as well
+  const firsts: u64 = priv(unit).arch == ARCH_VTD ? TAG_FIRST : TAG_NESTED;
   for (let kind: u32 = 0; kind < <u32>CACHE_KINDS; kind++) {
-    if (!isTranslations(kind, what)) continue;
+    // a pointer of the first stage may have been read through the page: a leaf for the second is none for the first
+    if (!isTranslations(kind, what & ~INV_LEAF_ONLY)) continue;
     const pointer = cachePointer(unit, kind);
     if (pointer == 0) continue;
     const c = cacheAt(pointer);
     // what two stages made is filed under the first one's address: which entries went through the page is not known
-    if (c.odd != 0) invalidateTagged(c, makeTag(domain, 0, TAG_NESTED), TAG_DOMAIN_MASK | TAG_NESTED);
+    if (c.odd != 0) invalidateTagged(c, makeTag(domain, 0, TAG_NESTED), TAG_DOMAIN_MASK | firsts);
+    if (!isTranslations(kind, what)) continue;
     // the oddity of some IOTLBs is the IOTLB's alone
     if (kind == CACHE_IOTLB && (flags & UNIT_PAGE_LOW8) != 0) {
       const pages = (last - first + 1) >> 12;
@@ -109,6 +114,10 @@ function dropScope(unit: usize, what: u32, scope: u32, domain: u32, pasid: u32, 
   // global pages belong to no space, but one of them may be the page of an address
   dropTranslations(unit, what, tag, spaced ? mask | TAG_GLOBAL : mask, first, last);
   if (spaced && paged) dropTranslations(unit, what, globalOf(tag), mask | TAG_GLOBAL, first, last);
+  // VT-d specification 6.5.2.4, Table 24: pages of a second stage too, which are kept under no PASID
+  if (scope == INV_PASID && stageMask == 0 && priv(unit).arch == ARCH_VTD) {
+    dropTranslations(unit, what | INV_LEAF_ONLY, makeTag(domain, 0, TAG_SECOND), TAG_DOMAIN_MASK | TAG_NESTED, 0, EVERYTHING);
+  }
 }
 
 // ---- requesters and their PASIDs

@@ -1,17 +1,24 @@
 // ATS and page requests on an AMD IOMMU (48882 2.1.3, 2.6): DTE.I and DTE.PPR.
 import {
-  ACCESS_DEVICE, ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_TRANSLATED, ACCESS_TRANSLATION, ACCESS_WRITE, AMDVI_CONTROL, COMPLETION_ABORT,
+  ACCESS_DEVICE, ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_TRANSLATED, ACCESS_TRANSLATION, ACCESS_WRITE, AMDVI_CONTROL, AMDVI_FEATURES, AMDVI_STATUS, COMPLETION_ABORT,
   COMPLETION_SUCCESS, COMPLETION_UNSUPPORTED, ENTRY_GLOBAL, ENTRY_SNOOP, ENTRY_UNTRANSLATED_ONLY, NO_PASID, RESPONSE_FAILURE, RESPONSE_SUCCESS,
 } from "../layout";
-import { register } from "../unit";
+import { register, setRegister } from "../unit";
 import { ILLEGAL_DEV_TABLE_ENTRY, INVALID_DEVICE_REQUEST, IO_PAGE_FAULT, PAGE_REQUESTS, REMOTE_TLB, report, REPORT_GN, REPORT_US, TYPE_SHIFT, VALID } from "./amdvi";
 import { AtsRules, COMPLETION_QUIET, wantsRead } from "./ats-rules";
-import { DECODED } from "./contract";
+import { DECODED, NOT_RECORDED } from "./contract";
 import { Route } from "./route";
 
 // ---- Control (3.4.3)
 const PPR_EN: u64 = 1 << 15;
 const PPR_AUTO_RESPONSE: u64 = 1 << 39;
+// ---- Extended Feature Register (3.4.9)
+const PPR_SUP: u64 = 2;
+// ---- Status (3.4.15)
+const PPR_OVERFLOW: u64 = 1 << 5;
+
+/** 2.5.10: an event laid out as an entry of the PPR log */
+const INVALID_PPR_REQUEST: u32 = 9;
 
 // ---- Type of INVALID_DEVICE_REQUEST (2.5.8)
 const IN_INTERRUPT_RANGE: u64 = 0;
@@ -49,9 +56,18 @@ export class AmdviAts extends AtsRules {
     return (attributes & 1 ? ENTRY_SNOOP : 0) | (attributes & 2 ? ENTRY_UNTRANSLATED_ONLY : 0) | (pasid != NO_PASID && attributes & 4 ? ENTRY_GLOBAL : 0);
   }
 
-  @inline takesPageRequests(unit: usize, device: usize): bool {
-    return (changetype<Route>(device).bits & PAGE_REQUESTS) != 0 && (register(unit, AMDVI_CONTROL) & PPR_EN) != 0;
+  // 2.2.2.1 PPR
+  @inline refusePageRequest(unit: usize, device: usize, pasid: u32): u32 {
+    if (!(register(unit, AMDVI_CONTROL) & PPR_EN) || !(register(unit, AMDVI_FEATURES) & PPR_SUP)) return NOT_RECORDED;
+    return changetype<Route>(device).bits & PAGE_REQUESTS ? DECODED : INVALID_PPR_REQUEST;
   }
+  @inline recordRefusal(unit: usize, slot: usize, rid: u32, pasid: u32, code: u32, address: u64, access: u32): void {
+    this.recordPageRequest(unit, slot, rid, pasid, address, access, 0, true);
+    store<u64>(slot, (load<u64>(slot) & 0x0fff_ffff_ffff_ffff) | (<u64>code << 60));
+  }
+  // 2.6.2: PPROverflow holds the log until software clears it
+  @inline overflowed(unit: usize): bool { return (register(unit, AMDVI_STATUS) & PPR_OVERFLOW) != 0; }
+  @inline overflow(unit: usize): void { setRegister(unit, AMDVI_STATUS, register(unit, AMDVI_STATUS) | PPR_OVERFLOW); }
 
   // 2.6.2: without PPRAutoRspEn nobody answers a request that found the log full
   @inline overflowResponse(unit: usize): u32 {
@@ -60,8 +76,8 @@ export class AmdviAts extends AtsRules {
 
   // 2.6.1: 15:0 DeviceID, 31:16 PASID[15:0], 40:32 group, 41 last, 45:42 PASID[19:16], 49 execute, 50 read, 53 write, 54 US,
   //   56 GN, 63:60 code 1; 127:76 address
-  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32): void {
-    let low: u64 = (rid & 0xffff) | (<u64>group << 32) | (<u64>1 << 41) | (<u64>1 << 60) | (wantsRead(access) ? <u64>1 << 50 : 0) | (access & ACCESS_WRITE ? <u64>1 << 53 : 0);
+  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32, last: bool): void {
+    let low: u64 = (rid & 0xffff) | (<u64>group << 32) | (last ? <u64>1 << 41 : 0) | (<u64>1 << 60) | (wantsRead(access) ? <u64>1 << 50 : 0) | (access & ACCESS_WRITE ? <u64>1 << 53 : 0);
     if (pasid != NO_PASID) {
       low |= (<u64>(pasid & 0xffff) << 16) | (<u64>(pasid >> 16 & 15) << 42) | (access & ACCESS_EXECUTE ? <u64>1 << 49 : 0) | (<u64>1 << 56);
       if (!(access & ACCESS_PRIVILEGED)) low |= <u64>1 << 54;

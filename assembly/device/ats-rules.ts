@@ -1,7 +1,7 @@
 // What an architecture says of ATS: who may send translation requests and translated requests, how a translation request
 // is completed, and what a page request's record is. The path of such a request is in ats.ts.
 import { ACCESS_ANY, ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_READ, ACCESS_WRITE, COMPLETION_ABORT, NO_PASID, RESPONSE_SUCCESS } from "../layout";
-import { DECODED } from "./contract";
+import { DECODED, NOT_RECORDED } from "./contract";
 import { Route } from "./route";
 
 /** With a completion, the engine's own: the fault leaves no record. */
@@ -50,10 +50,17 @@ export class AtsRules {
   @inline entryFlags(unit: usize, route: Route, pasid: u32, attributes: u32): u32 { return 0; }
   /** attributes of an address that nothing translates */
   @inline bypassAttributes(): u32 { return 0; }
-  /** page requests of this device entry are taken */
-  @inline takesPageRequests(unit: usize, device: usize): bool { return false; }
-  /** response that the hardware gives by itself when the queue is full */
+  /** fault code of a page request that this device entry does not allow, NOT_RECORDED when that has no record, or DECODED */
+  @inline refusePageRequest(unit: usize, device: usize, pasid: u32): u32 { return NOT_RECORDED; }
+  /** page requests are led through PASID tables, whose faults refuse them */
+  @inline pagesThroughPasid(): bool { return false; }
+  /** write the fault record of a page request that was refused */
+  @inline recordRefusal(unit: usize, slot: usize, rid: u32, pasid: u32, code: u32, address: u64, access: u32): void {}
+  /** software has not acknowledged that the queue overflowed */
+  @inline overflowed(unit: usize): bool { return false; }
+  @inline overflow(unit: usize): void {}
+  /** response that the hardware gives by itself to the last request of a group, when the queue is full */
   @inline overflowResponse(unit: usize): u32 { return RESPONSE_SUCCESS; }
-  /** write the architecture's record of a page request, the last of its group */
-  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32): void {}
+  /** write the architecture's record of a page request */
+  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32, last: bool): void {}
 }

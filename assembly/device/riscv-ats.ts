@@ -2,16 +2,24 @@
 // and T2GPA. Section numbers are those of the specification.
 import {
   ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_READ, ACCESS_WRITE, COMPLETION_ABORT, COMPLETION_SUCCESS, COMPLETION_UNSUPPORTED, ENTRY_GLOBAL,
-  ENTRY_UNTRANSLATED_ONLY, NO_PASID, RISCV_ATTRIBUTE_GLOBAL, RISCV_ATTRIBUTE_MRIF, RISCV_ATTRIBUTE_MSI, RISCV_DDTP, RISCV_DEFAULTED, ROUTE_SECOND,
+  ENTRY_UNTRANSLATED_ONLY, NO_PASID, RISCV_ATTRIBUTE_GLOBAL, RISCV_ATTRIBUTE_MRIF, RISCV_ATTRIBUTE_MSI, RISCV_DDTP, RISCV_DEFAULTED,
+  RISCV_PQCSR, ROUTE_SECOND,
 } from "../layout";
 import { register, setRegister } from "../unit";
 import { AtsRules, COMPLETION_QUIET, TRANSLATED_PASSES, TRANSLATED_SECOND, wantsRead } from "./ats-rules";
-import { DECODED } from "./contract";
+import { DECODED, NOT_RECORDED } from "./contract";
 import { DDTP_BARE, DPE, PDTV, TYPE_DISALLOWED, WIDTH_SHIFT, WORD_TC } from "./riscv";
 import { TC_EN_ATS, TC_EN_PRI, TC_T2GPA } from "./riscv-context";
 import { bigEndian } from "./riscv-words";
 import { entryWord, Route } from "./route";
 import { WALKER_RISCV_SECOND } from "./walkers";
+
+// ---- pqcsr (6.17): 0 pqen, 9 pqof, 16 pqon
+const PQ_ON: u64 = (1 << 16) | 1;
+const PQ_OVERFLOW: u64 = 1 << 9;
+/** 4.2: TTYP of a PCIe message, whose code stands in iotval: Page Request (PCIe 10.4.1) */
+const MESSAGE: u64 = 9;
+const PAGE_REQUEST_MESSAGE: u64 = 4;
 
 @unmanaged @final
 export class RiscvAts extends AtsRules {
@@ -62,16 +70,30 @@ export class RiscvAts extends AtsRules {
   // a Bare first stage is every process's
   @inline bypassAttributes(): u32 { return RISCV_ATTRIBUTE_GLOBAL; }
 
-  @inline takesPageRequests(unit: usize, device: usize): bool { return (load<u64>(entryWord(device, WORD_TC)) & TC_EN_PRI) != 0; }
+  // 3.7: Invalid Request without EN_PRI, which is reported; Response Failure of a queue that is off, which is not
+  @inline refusePageRequest(unit: usize, device: usize, pasid: u32): u32 {
+    if (!(load<u64>(entryWord(device, WORD_TC)) & TC_EN_PRI)) return TYPE_DISALLOWED;
+    return (register(unit, RISCV_PQCSR) & PQ_ON) == PQ_ON ? DECODED : NOT_RECORDED;
+  }
+  @inline recordRefusal(unit: usize, slot: usize, rid: u32, pasid: u32, code: u32, address: u64, access: u32): void {
+    let low = <u64>code | (MESSAGE << 34) | (<u64>rid << 40);
+    if (pasid != NO_PASID) low |= (<u64>(pasid & 0xf_ffff) << 12) | (<u64>1 << 32) | (access & ACCESS_PRIVILEGED ? <u64>1 << 33 : 0);
+    const swapped = bigEndian(unit);
+    store<u64>(slot, swapped ? bswap<u64>(low) : low);
+    store<u64>(slot, swapped ? bswap<u64>(PAGE_REQUEST_MESSAGE) : PAGE_REQUEST_MESSAGE, 16);
+  }
+  // 4.3: while pqof is set requests are discarded, the last of a group with the response Success (3.7)
+  @inline overflowed(unit: usize): bool { return (register(unit, RISCV_PQCSR) & PQ_OVERFLOW) != 0; }
+  @inline overflow(unit: usize): void { setRegister(unit, RISCV_PQCSR, register(unit, RISCV_PQCSR) | PQ_OVERFLOW); }
 
   // 4.3, doublewords in the byte order of fctl.BE: 31:12 PID, 32 PV, 33 PRIV, 34 EXEC, 63:40 DID; 64 R, 65 W, 66 L, 75:67
   //   group, 127:76 address
-  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32): void {
+  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32, last: bool): void {
     let low: u64 = <u64>rid << 40;
     if (pasid != NO_PASID) {
       low |= (<u64>(pasid & 0xf_ffff) << 12) | (<u64>1 << 32) | (access & ACCESS_PRIVILEGED ? <u64>1 << 33 : 0) | (access & ACCESS_EXECUTE ? <u64>1 << 34 : 0);
     }
-    const high = (address & ~0xfff) | (<u64>group << 3) | 4 | (access & ACCESS_WRITE ? 2 : 0) | (wantsRead(access) ? 1 : 0);
+    const high = (address & ~0xfff) | (<u64>group << 3) | (last ? 4 : 0) | (access & ACCESS_WRITE ? 2 : 0) | (wantsRead(access) ? 1 : 0);
     const swapped = bigEndian(unit);
     store<u64>(slot, swapped ? bswap<u64>(low) : low);
     store<u64>(slot, swapped ? bswap<u64>(high) : high, 8);

@@ -1,10 +1,10 @@
 // ATS and page requests on SMMUv3 (IHI 0070 3.9.1, chapter 8): STE.EATS, SMMU_CR0.ATSCHK, split-stage ATS.
 import {
   ACCESS_DEVICE, ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_TRANSLATED, ACCESS_WRITE, COMPLETION_ABORT, COMPLETION_SUCCESS, COMPLETION_UNSUPPORTED,
-  ENTRY_GLOBAL, NO_PASID, ROUTE_SECOND, SMMU_CR0, SMMU_CR2,
+  ENTRY_GLOBAL, NO_PASID, ROUTE_SECOND, SMMU_CR0, SMMU_CR2, SMMU_PRIQ_CONS, SMMU_PRIQ_PROD,
 } from "../layout";
 import { ATTRIBUTE_GLOBAL } from "../format/vmsav8-first";
-import { register } from "../unit";
+import { register, setRegister } from "../unit";
 import { WALK_FIRST_ONLY } from "../walk";
 import { AtsRules, COMPLETION_QUIET, TRANSLATED_PASSES, TRANSLATED_SECOND, wantsRead } from "./ats-rules";
 import { DECODED, NOT_RECORDED } from "./contract";
@@ -22,6 +22,8 @@ const ATSCHK: u64 = 1 << 4;
 const PRI: u64 = 1 << 16;
 const ATSRECERR: u64 = 1 << 23;
 const REC_CFG_ATS: u64 = 1 << 3;
+/** SMMU_PRIQ_PROD.OVFLG, SMMU_PRIQ_CONS.OVACKFLG (6.3.31, 6.3.32) */
+const OVERFLOW_FLAG: u64 = 1 << 31;
 
 /** EATS as it counts (3.9.2): 0 none, 1 full, 2 split-stage, which wants ATSCHK. */
 function eatsOf(unit: usize, ste: usize): u32 {
@@ -83,13 +85,19 @@ export class Smmuv3Ats extends AtsRules {
     return first && pasid != NO_PASID && attributes & ATTRIBUTE_GLOBAL ? ENTRY_GLOBAL : 0;
   }
 
-  @inline takesPageRequests(unit: usize, device: usize): bool {
-    return (idr0(unit) & PRI) != 0 && (register(unit, SMMU_CR0) & PRIQEN) != 0;
+  // 8.2: no stream table is asked, and a queue that is off answers without an event
+  @inline refusePageRequest(unit: usize, device: usize, pasid: u32): u32 {
+    return (idr0(unit) & PRI) != 0 && (register(unit, SMMU_CR0) & PRIQEN) != 0 ? DECODED : NOT_RECORDED;
+  }
+  // 8.1: an overflow that is not acknowledged inhibits new entries; PPRs with Last are answered with Success
+  @inline overflowed(unit: usize): bool { return ((register(unit, SMMU_PRIQ_PROD) ^ register(unit, SMMU_PRIQ_CONS)) & OVERFLOW_FLAG) != 0; }
+  @inline overflow(unit: usize): void {
+    if (!this.overflowed(unit)) setRegister(unit, SMMU_PRIQ_PROD, register(unit, SMMU_PRIQ_PROD) ^ OVERFLOW_FLAG);
   }
 
   // 8.2: 31:0 StreamID, 51:32 SubstreamID, 58 P, 59 X, 60 R, 61 W, 62 Last, 63 SSV; 72:64 group, 127:76 address
-  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32): void {
-    let low: u64 = <u64>rid | (<u64>1 << 62) | (wantsRead(access) ? <u64>1 << 60 : 0) | (access & ACCESS_WRITE ? <u64>1 << 61 : 0);
+  @inline recordPageRequest(unit: usize, slot: usize, rid: u32, pasid: u32, address: u64, access: u32, group: u32, last: bool): void {
+    let low: u64 = <u64>rid | (last ? <u64>1 << 62 : 0) | (wantsRead(access) ? <u64>1 << 60 : 0) | (access & ACCESS_WRITE ? <u64>1 << 61 : 0);
     if (pasid != NO_PASID) {
       low |= (<u64>(pasid & 0xf_ffff) << 32) | (<u64>1 << 63) | (access & ACCESS_PRIVILEGED ? <u64>1 << 58 : 0) | (access & ACCESS_EXECUTE ? <u64>1 << 59 : 0);
     }

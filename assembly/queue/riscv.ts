@@ -128,7 +128,8 @@ export class RiscvQueue extends CommandQueue {
     dropTranslations(unit, what, tag, mask, firstOf(address, lg2), lastOf(address, lg2));
   }
 
-  // what two stages made goes whole: guest addresses are not kept beside it
+  // what two stages made goes whole, pointers of the first too, which may have been read through the page: guest addresses
+  // are not kept beside it
   dropSecond(unit: usize, q0: u64, q1: u64): void {
     if (!(q0 >> 33 & 1)) {
       dropTranslations(unit, 0, TAG_VALID | TAG_SECOND, TAG_VALID | TAG_SECOND, 0, EVERYTHING);
@@ -140,6 +141,6 @@ export class RiscvQueue extends CommandQueue {
     const lg2 = addressed ? this.rangeLg2(q1) : 64;
     const address = q1 >> 10 << 12;
     dropTranslations(unit, what, makeTag(domain, 0, TAG_SECOND), TAG_DOMAIN_MASK | TAG_NESTED, firstOf(address, lg2), lastOf(address, lg2));
-    dropTranslations(unit, what, makeTag(domain, 0, TAG_NESTED), TAG_DOMAIN_MASK | TAG_NESTED, 0, EVERYTHING);
+    dropTranslations(unit, 0, makeTag(domain, 0, TAG_NESTED), TAG_DOMAIN_MASK | TAG_NESTED, 0, EVERYTHING);
   }
 }

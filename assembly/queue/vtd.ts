@@ -11,11 +11,11 @@
 //   7 PASID cache       5:4 G (0 domain, 1 PASID, 3 global), 31:16 DID, 51:32 PASID
 //   8 PASID device-TLB  8:4 MIP, 31:16 SID, 51:32 PASID, 15:12 and 63:52 PFSID; 1.0 G, 1.11 S, 1.63:12 address
 //   9 page group response  4 PP, 15:12 code, 31:16 RID, 51:32 PASID; 1.2 LPIG, 1.11:3 group; 2 and 3 private data
-import { MODE_SCALABLE, tableMode } from "../device/vtd-registers";
+import { ECAP_ADMS, ECAP_DT, ECAP_PRS, ECAP_SMTS, MODE_ABORT, MODE_LEGACY, MODE_SCALABLE, tableMode } from "../device/vtd-registers";
 import { invalidate } from "../invalidate";
 import {
   INV_CACHE_CONTEXT, INV_CACHE_IOTLB, INV_CACHE_PASID, INV_DEVICE, INV_DOMAIN, INV_GLOBAL, INV_LEAF_ONLY, INV_PAGE, INV_PASID, INV_PASID_PAGE,
-  NO_PASID, VTD_COMPLETION, VTD_FAULT_STATUS, VTD_IQA, VTD_IQH, VTD_IQT, VTD_QUEUE_ERROR, VTD_STATUS,
+  NO_PASID, VTD_COMPLETION, VTD_ECAP, VTD_FAULT_STATUS, VTD_IQA, VTD_IQH, VTD_IQT, VTD_QUEUE_ERROR, VTD_STATUS,
 } from "../layout";
 import { Engine } from "../memory/physical";
 import { register, setRegister } from "../unit";
@@ -24,11 +24,11 @@ import { invalidateDeviceTlb, respondToPageRequest } from "./hooks";
 
 /** GSTS_REG.QIES (11.4.4.2) */
 const QUEUE_ON: u64 = 1 << 26;
-/** FSTS_REG.IQE (11.4.9.1) */
+/** FSTS_REG.IQE (11.4.7.1). ITE and ICE tell of devices that answer late or wrongly; here they answer at once. */
 const QUEUE_ERROR: u64 = 1 << 4;
-/** ICS_REG.IWC (11.4.9.5) */
+/** ICS_REG.IWC (11.4.9.4) */
 const WAIT_COMPLETE: u64 = 1;
-/** IQA_REG (11.4.9.4): 2:0 QS, 11 DW, 63:12 address */
+/** IQA_REG (11.4.9.3): 2:0 QS, 11 DW, 63:12 address */
 const WIDE: u64 = 1 << 11;
 
 // ---- IQERCD_REG.IQEI (11.4.9.9)
@@ -36,7 +36,16 @@ const BAD_TAIL: u32 = 1;
 const FETCH: u32 = 2;
 const BAD_TYPE: u32 = 3;
 const RESERVED: u32 = 4;
+const BAD_WIDTH: u32 = 5;
 const MISALIGNED_TAIL: u32 = 6;
+const BAD_MODE: u32 = 7;
+
+// ---- ECAP_REG (11.4.3)
+const ECAP_DIT: u64 = 1 << 41;
+const ECAP_PDS: u64 = 1 << 42;
+
+/** 15:12 and 63:52 of device-TLB descriptors: reserved without ECAP_REG.DIT */
+const PFSID: u64 = 0xfff0_0000_0000_f000;
 
 @unmanaged @final
 export class VtdQueue extends CommandQueue {
@@ -49,7 +58,17 @@ export class VtdQueue extends CommandQueue {
   @inline countLg2(unit: usize): u32 { return (<u32>register(unit, VTD_IQA) & 7) + 12 - this.entryLg2(unit); }
   @inline head(unit: usize): u32 { return (<u32>register(unit, VTD_IQH) & 0x7_fff0) >> this.entryLg2(unit); }
   @inline empty(unit: usize): bool { return ((register(unit, VTD_IQH) ^ register(unit, VTD_IQT)) & 0x7_fff0) == 0; }
+  // 11.4.9.9: scalable and abort-dma mode want 256-bit descriptors, which are there with one of the two
+  @inline misset(unit: usize): u32 {
+    const mode = tableMode(unit);
+    const ecap = register(unit, VTD_ECAP);
+    if (mode == 2 || (mode == MODE_ABORT && !(ecap & ECAP_ADMS))) return BAD_MODE;
+    if (register(unit, VTD_IQA) & WIDE) return ecap & (ECAP_SMTS | ECAP_ADMS) ? DONE : BAD_WIDTH;
+    return mode == MODE_LEGACY ? DONE : BAD_WIDTH;
+  }
   @inline wild(unit: usize): u32 {
+    const wrong = this.misset(unit);
+    if (wrong != DONE) return wrong;
     const lg2 = this.entryLg2(unit);
     const bytes: u32 = 1 << (this.countLg2(unit) + lg2);
     if ((<u32>register(unit, VTD_IQT) & 0x7_fff0) >= bytes || this.head(unit) << lg2 >= bytes) return BAD_TAIL;
@@ -71,7 +90,10 @@ export class VtdQueue extends CommandQueue {
     const g = bits(q0, 5, 4);
     const domain = bits(q0, 31, 16);
     const pasid = bits(q0, 51, 32);
-    if (type != 9 && (q2 | q3) != 0) return RESERVED;
+    const ecap = register(unit, VTD_ECAP);
+    // 6.5.2.11 Table 26, 6.5.2.5, 6.5.2.6, 7.6.1
+    if ((type > 5 && tableMode(unit) == MODE_LEGACY) || ((type == 3 || type == 8) && !(ecap & ECAP_DT)) || (type == 9 && !(ecap & ECAP_PRS))) return BAD_TYPE;
+    if ((type != 9 && (q2 | q3) != 0) || ((type == 3 || type == 8) && !(ecap & ECAP_DIT) && (q0 & PFSID) != 0)) return RESERVED;
     if (type == 1) {
       if ((q0 & 0xfffc_0000_0000_f1c0) != 0 || q1 != 0 || g == 0) return RESERVED;
       // context entries of scalable mode have no DID; PASIDs go with the entry that they were found through
@@ -97,7 +119,7 @@ export class VtdQueue extends CommandQueue {
     }
     if (type == 4) return (q0 & 0xffff_0000_07ff_f1e0) != 0 || q1 != 0 ? RESERVED : DONE;
     if (type == 5) {
-      if ((q0 & 0xffff_f100) != 0 || (q1 & 3) != 0) return RESERVED;
+      if ((q0 & 0xffff_f100) != 0 || (q1 & 3) != 0 || ((q0 & 128) != 0 && !(ecap & ECAP_PDS))) return RESERVED;
       if (q0 & 32) askWrite(result, q1 & ~3, q0 >> 32, 4);
       if (q0 & 16) askInterrupt(result);
       return DONE;

@@ -8,8 +8,8 @@ import type { Random } from "./random.ts";
 
 export const EVERY = (1n << 64n) - 1n;
 
-/** Where a late request went: invalidations of pages aim there mostly. */
-export const aim: { address: bigint | undefined } = { address: undefined };
+/** What invalidations aim at mostly: a late request, or the word that was edited. */
+export const aim: { address: bigint | undefined; context: Context | undefined } = { address: undefined, context: undefined };
 
 /** One requester, or one PASID of it. Those of one domain (and space) have the same tables. */
 export interface Context {
@@ -38,10 +38,10 @@ export interface Word {
 
 /** What one invalidation reaches. */
 export interface Reach {
-	/** answers of a first stage: of a domain (undefined: any, null: without second stage), a space, a range; globals go along or stay */
-	firsts?: { domain?: number | null; space?: number; range?: [bigint, bigint]; globals: boolean; leafOnly?: boolean };
-	/** second-stage entries */
-	seconds?: { domain?: number; range?: [bigint, bigint]; leafOnly?: boolean };
+	/** answers of a first stage: of a domain (undefined: any but `but`, null: without second stage), a space, a range; globals go along or stay */
+	firsts?: { domain?: number | null; but?: number; space?: number; range?: [bigint, bigint]; globals: boolean; leafOnly?: boolean };
+	/** second-stage entries; `pasid`: only what that PASID was told of a second stage alone */
+	seconds?: { domain?: number; pasid?: number; range?: [bigint, bigint]; leafOnly?: boolean };
 	/** device entries */
 	contexts?: (rid: number) => boolean;
 	pasids?: (context: Context) => boolean;
@@ -58,8 +58,8 @@ export interface Machine {
 	config: UnitConfig;
 	contexts: Context[];
 	words: Word[];
-	/** highest VA bits and pages that requests draw from */
-	address(random: Random): bigint;
+	/** pages that requests draw from */
+	address(random: Random, context: Context): bigint;
 	operation(random: Random): Operation;
 	/** a leaf entry, at any level */
 	isLeaf(role: Role, value: bigint): boolean;
@@ -110,6 +110,7 @@ export interface Counts {
 const MOST_CHOICES = 400;
 
 export function runCaches(random: Random, memory: Pages, machine: Machine, steps: number, caches: Partial<UnitConfig>, name: string): Counts {
+	const pasids = machine.words.some(({ role }) => role === "pasid");
 	const byAddress = new Map<number, Word>(machine.words.map((word) => [word.pa, word]));
 	const olds = new Map<number, Old[]>();
 	let log: Array<{ at: number; reach: Reach }> = [];
@@ -127,9 +128,8 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 	};
 	// choices of the run in hand: which of the values of each read that has several
 	let asked: { context: Context; address: bigint } | undefined;
-	// words of late requests: what is edited mostly
-	const late: number[] = new Array(48);
-	let lateAt = 0;
+	// words that the last request read
+	let path: Word[] = [];
 	let choices: number[] = [];
 	let widths: number[] = [];
 	const oracleMemory: HostMemory = {
@@ -137,7 +137,8 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 			const pa = Number(address);
 			const current = memory.words[pa / 8];
 			if (asked === undefined) {
-				if (byAddress.has(pa)) late[lateAt++ % late.length] = pa;
+				const word = byAddress.get(pa);
+				if (word !== undefined) path.push(word);
 				return current;
 			}
 			const legal = legalOlds(pa, asked.context, asked.address);
@@ -194,7 +195,7 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 		const everySpace = word.shared === true && !machine.isLeaf("first", value);
 		const firsts = (leaf: boolean, global: boolean) => (reach: Reach) => {
 			const f = reach.firsts;
-			if (f === undefined || (f.domain !== undefined && f.domain !== context.domain)) return false;
+			if (f === undefined || (f.domain !== undefined && f.domain !== context.domain) || (f.but !== undefined && f.but === context.domain)) return false;
 			if (f.leafOnly && !leaf) return false;
 			if (f.range !== undefined && (va < f.range[0] || va > f.range[1])) return false;
 			if ((global || everySpace) && !f.globals) return false;
@@ -205,6 +206,7 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 			const s = reach.seconds;
 			if (s === undefined || (s.domain !== undefined && s.domain !== context.domain)) return false;
 			if (s.leafOnly && !leaf) return false;
+			if (s.pasid !== undefined && (context.first || s.pasid !== (context.pasid ?? 0))) return false;
 			if (s.range === undefined) return true;
 			return (s.range[0] <= first && last <= s.range[1]) || (!context.first && s.range[0] <= address && address <= s.range[1]);
 		};
@@ -213,7 +215,7 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 			const drop = seconds(machine.isLeaf("second", value), word.first, word.last);
 			return machine.nestedApart && context.first ? [drop, firsts(false, true)] : [drop];
 		}
-		const rest: Array<(reach: Reach) => boolean> = [(reach) => reach.pasids?.(context) ?? false];
+		const rest: Array<(reach: Reach) => boolean> = pasids ? [(reach) => reach.pasids?.(context) ?? false] : [];
 		if (context.second) rest.push(seconds(false, 0n, EVERY));
 		if (context.first) rest.push(firsts(false, true));
 		return word.role === "pasid" ? rest : [(reach) => reach.contexts?.(context.rid) ?? false, ...rest];
@@ -231,72 +233,116 @@ export function runCaches(random: Random, memory: Pages, machine: Machine, steps
 		counts.invalidations += 1;
 	};
 	const all: Operation = { request: { scope: "global" }, reach: { firsts: { globals: true }, seconds: {}, contexts: () => true, pasids: () => true } };
-	let recent: Array<{ context: Context; address: bigint }> = [];
 	for (const word of machine.words) memory.words[word.pa / 8] = word.make();
 
+	const edit = (word: Word) => {
+		const before = memory.words[word.pa / 8];
+		let after = before;
+		for (let tries = 0; after === before && tries < 30; tries++) after = word.make();
+		if (before === after) return;
+		memory.words[word.pa / 8] = after;
+		const history = olds.get(word.pa);
+		if (history) history.push({ value: before, until: now });
+		else olds.set(word.pa, [{ value: before, until: now }]);
+		counts.edits += 1;
+	};
+
+	interface Asked {
+		context: Context;
+		address: bigint;
+		access: "read" | "write";
+		privileged: boolean;
+	}
+	const recent: Asked[] = [];
+	const request = ({ context, address, access, privileged }: Asked) => {
+		recent[random.below(12)] = { context, address, access, privileged };
+		// the subject's walk may set A and D: the oracle sees the memory before it
+		asked = undefined;
+		path = [];
+		const want = ask(oracle, context, address, access, privileged);
+		const got = ask(subject, context, address, access, privileged);
+		counts.requests += 1;
+		if (got.startsWith("fault")) counts.faults += 1;
+		if (got === want) {
+			counts.fresh += 1;
+			return;
+		}
+		asked = { context, address };
+		const tried = new Set<string>();
+		choices = [];
+		for (let n = 0; ; n++) {
+			if (n === MOST_CHOICES) {
+				counts.unchecked += 1;
+				return;
+			}
+			widths = [];
+			const answer = ask(oracle, context, address, access, privileged);
+			tried.add(answer);
+			if (answer === got) break;
+			choices.length = widths.length;
+			while (choices.length > 0 && choices[choices.length - 1] + 1 >= widths[choices.length - 1]) choices.pop();
+			if (choices.length === 0) {
+				throw new Error(`${name} step ${now}: rid ${context.rid} pasid ${context.pasid} domain ${context.domain} space ${context.space} address ${address.toString(16)} ${access}: ${got}; now ${want}, may be ${[...tried].join(" | ")}`);
+			}
+			choices[choices.length - 1] += 1;
+		}
+		counts.stale += 1;
+	};
+
+	const any = (): Asked => {
+		const late = recent.filter((one) => one !== undefined);
+		if (late.length > 0 && random.chance(0.6)) return random.pick(late);
+		const context = random.pick(machine.contexts);
+		return { context, address: machine.address(random, context), access: random.pick(["read", "write"] as const), privileged: random.chance(0.2) };
+	};
+	/** some operation, mostly at a place, that `wanted` accepts */
+	const draw = (at: { context: Context; address: bigint } | undefined, wanted: (operation: Operation) => boolean): Operation | undefined => {
+		aim.address = at?.address;
+		aim.context = at?.context;
+		for (let tries = 0; tries < 60; tries++) {
+			const operation = machine.operation(random);
+			if (wanted(operation)) return operation;
+		}
+		return undefined;
+	};
+
+	// steps to come: a request, an edit of what it read, the invalidations that the edit wants, the request again
+	const plan: Array<() => void> = [];
+	const pursue = () => {
+		const one = any();
+		plan.push(() => {
+			if (path.length === 0) return;
+			const role = random.pick(path).role;
+			const word = random.pick(path.filter((each) => each.role === role));
+			const old = memory.words[word.pa / 8];
+			edit(word);
+			if (random.chance(0.5)) plan.push(() => request(one));
+			const at = { context: one.context, address: word.role === "second" && one.context.first ? word.first : one.address };
+			for (const covers of sequence(word, one.context, one.address, old)) {
+				const operation = draw(at, ({ reach }) => covers(reach));
+				if (operation !== undefined) plan.push(() => apply(operation));
+			}
+			// whoever shares the domain may have been answered from the same entries
+			const other = random.pick(machine.contexts.filter(({ domain }) => domain === one.context.domain));
+			if (random.chance(0.3)) plan.push(() => request({ ...one, context: other }));
+			plan.push(() => request(one));
+		});
+		request(one);
+	};
+
 	for (now = 1; now <= steps; now++) {
+		const planned = plan.shift();
 		const what = random.below(100);
-		if (what < 12) {
-			const word = random.chance(0.8) ? (byAddress.get(random.pick(late) ?? -1) ?? random.pick(machine.words)) : random.pick(machine.words);
-			const before = memory.words[word.pa / 8];
-			const after = word.make();
-			if (before === after) continue;
-			memory.words[word.pa / 8] = after;
-			const history = olds.get(word.pa);
-			if (history) history.push({ value: before, until: now });
-			else olds.set(word.pa, [{ value: before, until: now }]);
-			counts.edits += 1;
-		} else if (what < 22) {
+		if (planned !== undefined) planned();
+		else if (what < 40) pursue();
+		else if (what < 50) edit(random.chance(0.8) && path.length > 0 ? random.pick(path) : random.pick(machine.words));
+		else if (what < 60) {
 			if (log.length > 120 || random.chance(0.02)) {
 				apply(all);
 				log = [];
 				olds.clear();
-			} else {
-				aim.address = recent.length > 0 ? random.pick(recent).address : undefined;
-				apply(machine.operation(random));
-			}
-		} else {
-			const again = recent.length > 0 && random.chance(0.6);
-			const { context, address } = again ? random.pick(recent) : { context: random.pick(machine.contexts), address: machine.address(random) };
-			recent[random.below(12)] = { context, address };
-			recent = recent.filter((one) => one !== undefined);
-			const access = random.pick(["read", "write"] as const);
-			const privileged = random.chance(0.2);
-			// the subject's walk may set A and D: the oracle sees the memory before it
-			asked = undefined;
-			const want = ask(oracle, context, address, access, privileged);
-			const got = ask(subject, context, address, access, privileged);
-			counts.requests += 1;
-			if (got.startsWith("fault")) counts.faults += 1;
-			if (got === want) {
-				counts.fresh += 1;
-				continue;
-			}
-			asked = { context, address };
-			const tried = new Set<string>();
-			choices = [];
-			let found = false;
-			let given = false;
-			for (let n = 0; !found; n++) {
-				if (n === MOST_CHOICES) {
-					given = true;
-					break;
-				}
-				widths = [];
-				const answer = ask(oracle, context, address, access, privileged);
-				tried.add(answer);
-				found = answer === got;
-				choices.length = widths.length;
-				while (choices.length > 0 && choices[choices.length - 1] + 1 >= widths[choices.length - 1]) choices.pop();
-				if (choices.length === 0) break;
-				choices[choices.length - 1] += 1;
-			}
-			if (!found && !given) {
-				throw new Error(`${name} step ${now}: rid ${context.rid} pasid ${context.pasid} domain ${context.domain} space ${context.space} address ${address.toString(16)} ${access}: ${got}; now ${want}, may be ${[...tried].join(" | ")}`);
-			}
-			if (given) counts.unchecked += 1;
-			else counts.stale += 1;
-		}
+			} else apply(draw(random.pick(recent), () => true) as Operation);
+		} else request(any());
 	}
 	return counts;
 }

@@ -1,6 +1,7 @@
 /** The four architectures for the cache model: their words, and what each of their commands reaches. */
 import type { Context, Encoding, Machine, Operation, Pages, Reach, Word } from "./cache-harness.ts";
 import { aim, TreeBuilder } from "./cache-harness.ts";
+import { ARCHITECTURES } from "../../ts/engine/index.ts";
 import type { Random } from "./random.ts";
 
 const GIB = 1n << 30n;
@@ -13,7 +14,7 @@ const anyPage = (random: Random) => () => BigInt(random.below(1 << 22)) << 12n;
 function range(random: Random): { mask: number; address: bigint; range: [bigint, bigint] } {
 	const mask = random.pick([0, 0, 0, 1, 2, 9, 10, 18]);
 	const bytes = 4096n << BigInt(mask);
-	const address = (aim.address !== undefined && random.chance(0.6) ? aim.address : pageOf(random)) & ~(bytes - 1n);
+	const address = (aim.address !== undefined && random.chance(0.6) ? aim.address & ((1n << 56n) - 1n) : pageOf(random)) & ~(bytes - 1n);
 	return { mask, address, range: [address, address + bytes - 1n] };
 }
 /** PCIe and AMD: ones from bit 12 up for the size */
@@ -109,6 +110,8 @@ function settle(shape: Shape): Word[] {
 }
 
 const pick = (random: Random, list: Array<() => Operation>) => random.pick(list)();
+/** whom an operation names: mostly the requester that it aims at */
+const named = (random: Random, contexts: Context[]) => (aim.context !== undefined && random.chance(0.6) ? aim.context : random.pick(contexts));
 
 // ---- VT-d, scalable mode
 
@@ -118,7 +121,8 @@ export function vtd(random: Random, memory: Pages): Machine {
 	const shape = new Shape(
 		random,
 		memory,
-		{ table: (_, pa) => wide(pa) | 7n | ad(), leaf: (level, pa, n) => pa | 5n | bit((n & 2) !== 0, 1) | ad() | bit(level > 0, 7) },
+		// G (bit 8) is kept by PASID as all else: what a PASID names goes whatever it says
+		{ table: (_, pa) => wide(pa) | 7n | ad(), leaf: (level, pa, n, global) => pa | 5n | bit((n & 2) !== 0, 1) | ad() | bit(level > 0, 7) | bit(global, 8) },
 		{ table: (_, pa) => wide(pa) | 3n, leaf: (level, pa, n) => pa | rights(n) | bit(level > 0, 7) },
 		1,
 	);
@@ -130,7 +134,7 @@ export function vtd(random: Random, memory: Pages): Machine {
 	const below = shape.second();
 	const sharedPlain = shape.shared(anyPage(random));
 	const sharedNested = shape.shared(() => pageOf(random));
-	for (const [n, rid] of [8, 16].entries()) {
+	for (const [n, rid] of [9, 22].entries()) {
 		const directory = memory.take();
 		const table = memory.take();
 		memory.words[directory / 8] = wide(table) | 1n;
@@ -143,11 +147,12 @@ export function vtd(random: Random, memory: Pages): Machine {
 			contexts.push({ rid, ...(pasid === 0 ? {} : { pasid }), domain, space: type === 2 ? 0 : pasid, first: type !== 2, second: type !== 1 });
 		};
 		entry(0, 1, 2, plain, []);
+		entry(5, 1, 2, plain, []);
 		entry(1 + n, 2, 1, null, [shape.first(sharedPlain, null), shape.first(sharedPlain, null)]);
 		entry(2 - n, 3, 3, below, [shape.first(sharedNested, below), shape.first(sharedNested, below)]);
 	}
 	const operation = (): Operation => {
-		const { rid, pasid = 0, domain } = random.pick(contexts);
+		const { rid, pasid = 0, domain } = named(random, contexts);
 		const did = wide(domain as number) << 16n;
 		const space = wide(pasid) << 32n;
 		const r = range(random);
@@ -158,16 +163,18 @@ export function vtd(random: Random, memory: Pages): Machine {
 		const make = (request: Operation["request"], words: bigint[], reach: Reach): Operation => (raw || request === undefined ? { raw: [...words, ...pad], reach } : { request, reach });
 		const d = domain as number;
 		return pick(random, [
-			() => make({ scope: "global", caches: ["context"] }, [0x11n, 0n], { contexts: () => true }),
-			() => (raw ? make(undefined, [0x31n | did | (wide(rid & ~7) << 32n) | (3n << 48n), 0n], { contexts: (one) => one >> 3 === rid >> 3 }) : make({ scope: "device", rid }, [], { contexts: (one) => one === rid, pasids: (one) => one.rid === rid })),
+			() => make({ scope: "global", caches: ["context", "pasid"] }, [0x11n, 0n], { contexts: () => true, pasids: () => true }),
+			// context entries have no domain
+			() => make(undefined, [0x21n | did, 0n], { contexts: () => true, pasids: () => true }),
+			() => deviceContexts(random, rid, raw, pad),
 			() => make({ scope: "global", caches: ["pasid"] }, [0x37n, 0n], { pasids: () => true }),
 			() => make({ scope: "domain", domain: d, caches: ["pasid"] }, [0x07n | did, 0n], { pasids: (one) => one.domain === domain }),
 			() => make({ scope: "pasid", domain: d, pasid, caches: ["pasid"] }, [0x17n | did | space, 0n], { pasids: (one) => one.domain === domain && (one.pasid ?? 0) === pasid }),
 			() => make({ scope: "global", caches: ["iotlb"] }, [0x12n, 0n], { firsts: { globals: true }, seconds: {} }),
 			() => make({ scope: "domain", domain: d, caches: ["iotlb"] }, [0x22n | did, 0n], { firsts: { domain, globals: true }, seconds: { domain: d } }),
-			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { seconds: { domain: d, range: r.range, leafOnly } }),
-			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { seconds: { domain: d, range: r.range, leafOnly } }),
-			() => make({ scope: "pasid", domain: d, pasid, caches: ["iotlb"] }, [0x26n | did | space, 0n], { firsts: { domain, space: pasid, globals: false } }),
+			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, address], { firsts: { domain, globals: true }, seconds: { domain: d, range: r.range, leafOnly } }),
+			() => make({ scope: "pasid", domain: d, pasid, caches: ["iotlb"] }, [0x26n | did | space, 0n], { firsts: { domain, space: pasid, globals: false }, seconds: { domain: d, pasid, leafOnly: true } }),
+			() => make({ scope: "page", domain: d, pasid, address: r.address, mask: r.mask, leafOnly }, [0x36n | did | space, address], { firsts: { domain, space: pasid, range: r.range, globals: true, leafOnly } }),
 			() => make({ scope: "page", domain: d, pasid, address: r.address, mask: r.mask, leafOnly }, [0x36n | did | space, address], { firsts: { domain, space: pasid, range: r.range, globals: true, leafOnly } }),
 		]);
 	};
@@ -180,6 +187,59 @@ export function vtd(random: Random, memory: Pages): Machine {
 		isLeaf: (role, value) => leafOfX86(role, value),
 		isGlobal: () => false,
 		isPresent: (role, value) => (role === "second" ? (value & 3n) !== 0n : (value & 1n) !== 0n || role === "pasid"),
+	};
+}
+
+/** Context-cache invalidation of functions: FM leaves out function bit 2, 2:1 or 2:0. */
+function deviceContexts(random: Random, rid: number, raw: boolean, pad: bigint[]): Operation {
+	const fm = random.below(4);
+	const left = [0, 4, 6, 7][fm];
+	if (!raw) return { request: { scope: "device", rid }, reach: { contexts: (one) => one === rid, pasids: (one) => one.rid === rid } };
+	const reached = (one: number) => ((one ^ rid) & ~left) === 0;
+	return { raw: [0x31n | (wide(rid ^ (random.below(8) & left)) << 32n) | (wide(fm) << 48n), 0n, ...pad], reach: { contexts: reached, pasids: (one) => reached(one.rid) } };
+}
+
+/** VT-d in legacy mode: domains are those of context entries. */
+export function vtdLegacy(random: Random, memory: Pages): Machine {
+	const shape = new Shape(random, memory, { table: () => 0n, leaf: () => 0n }, { table: (_, pa) => wide(pa) | 3n, leaf: (level, pa, n) => pa | BigInt(n) | bit(level > 0, 7) }, 0);
+	const root = memory.take();
+	const table = memory.take();
+	memory.words[root / 8] = wide(table) | 1n;
+	const contexts: Context[] = [];
+	const seconds = [shape.second(), shape.second()];
+	for (const [rid, domain] of [[8, 1], [11, 1], [21, 2]] as const) {
+		const at = table + rid * 16;
+		shape.word(at, "context", () => bit(!random.chance(0.05), 0) | wide(seconds[domain - 1].root));
+		memory.words[at / 8 + 1] = (wide(domain) << 8n) | 1n;
+		contexts.push({ rid, domain, space: 0, first: false, second: true });
+	}
+	const operation = (): Operation => {
+		const { rid, domain } = named(random, contexts);
+		const d = domain as number;
+		const did = wide(d) << 16n;
+		const r = range(random);
+		const leafOnly = random.chance(0.3);
+		const raw = random.chance(0.6);
+		const make = (request: Operation["request"], words: bigint[], reach: Reach): Operation => (raw ? { raw: words, reach } : { request, reach });
+		const ofDomain = (one: number) => contexts.some((context) => context.rid === one && context.domain === domain);
+		return pick(random, [
+			() => make({ scope: "global", caches: ["context"] }, [0x11n, 0n], { contexts: () => true }),
+			() => make({ scope: "domain", domain: d, caches: ["context"] }, [0x21n | did, 0n], { contexts: ofDomain }),
+			() => deviceContexts(random, rid, raw, []),
+			() => make({ scope: "global", caches: ["iotlb"] }, [0x12n, 0n], { seconds: {} }),
+			() => make({ scope: "domain", domain: d, caches: ["iotlb"] }, [0x22n | did, 0n], { seconds: { domain: d } }),
+			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, [0x32n | did, r.address | wide(r.mask) | bit(leafOnly, 6)], { seconds: { domain: d, range: r.range, leafOnly } }),
+		]);
+	};
+	return {
+		config: { architecture: "vtd", registers: { RTADDR: wide(root) } },
+		contexts,
+		words: settle(shape),
+		address: pageOf,
+		operation,
+		isLeaf: leafOfX86,
+		isGlobal: () => false,
+		isPresent: (role, value) => (role === "second" ? (value & 3n) !== 0n : (value & 1n) !== 0n),
 	};
 }
 
@@ -198,7 +258,8 @@ export function amdvi(random: Random, memory: Pages): Machine {
 	const shape = new Shape(
 		random,
 		memory,
-		{ table: (_, pa) => wide(pa) | 7n | ad(), leaf: (level, pa, n) => pa | 5n | bit((n & 2) !== 0, 1) | ad() | bit(level > 0, 7) },
+		// G (bit 8) as for VT-d
+		{ table: (_, pa) => wide(pa) | 7n | ad(), leaf: (level, pa, n, global) => pa | 5n | bit((n & 2) !== 0, 1) | ad() | bit(level > 0, 7) | bit(global, 8) },
 		{ table: (level, pa) => wide(pa) | 1n | (3n << 61n) | (wide(level) << 9n) | ad(), leaf: (_, pa, n) => pa | 1n | (wide(n) << 61n) | ad() },
 		1,
 	);
@@ -238,7 +299,7 @@ export function amdvi(random: Random, memory: Pages): Machine {
 	}
 	for (const pasid of [1, 2]) contexts.push({ rid: 5, pasid, domain: 3, space: pasid, first: true, second: false });
 	const operation = (): Operation => {
-		const { rid, domain, space: pasid } = random.pick(contexts);
+		const { rid, domain, space: pasid } = named(random, contexts);
 		const d = domain as number;
 		const r = range(random);
 		const leafOnly = random.chance(0.3);
@@ -270,6 +331,11 @@ export function amdvi(random: Random, memory: Pages): Machine {
 
 // ---- SMMUv3
 
+/** ASID whose addresses have a top byte that does not count */
+const TOP_IGNORED = 3;
+/** what stands for the VMID of EL2's streams: no command names it */
+const HYPERVISOR = 1000;
+
 export function smmuv3(random: Random, memory: Pages): Machine {
 	const af = () => bit(random.chance(0.9), 10);
 	const shape = new Shape(
@@ -283,7 +349,9 @@ export function smmuv3(random: Random, memory: Pages): Machine {
 	const contexts: Context[] = [];
 	const plain = shape.second();
 	const below = shape.second();
-	const stream = (rid: number, vmid: number, config: number, second: Second | null, asids: number[], targets: () => bigint) => {
+	// streams of EL2: with E2H they have ASIDs
+	const e2h = random.chance(0.5);
+	const stream = (rid: number, vmid: number, config: number, second: Second | null, asids: number[], targets: () => bigint, hyp = false) => {
 		const at = streams + rid * 64;
 		let cds = 0;
 		if (asids.length > 0) {
@@ -292,15 +360,16 @@ export function smmuv3(random: Random, memory: Pages): Machine {
 			asids.forEach((asid, ssid) => {
 				const cd = cds + 64 * ssid;
 				const roots = [shape.first(shared, second), shape.first(shared, second)];
-				// T0SZ 25, EPD1, V, IPS 48 bits, AA64, R, A, ASID
-				shape.word(cd, "pasid", () => 25n | (1n << 30n) | bit(!random.chance(0.05), 31) | (5n << 32n) | (1n << 41n) | (3n << 45n) | (wide(asid) << 48n) | (random.chance(0.5) ? 1n << 43n : 0n));
+				// T0SZ 25, EPD1, V, IPS 48 bits, TBI0 of some, AA64, R, A, ASID
+				const tbi = bit(asid === TOP_IGNORED, 38);
+				shape.word(cd, "pasid", () => tbi | 25n | (1n << 30n) | bit(!random.chance(0.05), 31) | (5n << 32n) | (1n << 41n) | (3n << 45n) | (wide(asid) << 48n) | (random.chance(0.5) ? 1n << 43n : 0n));
 				shape.word(cd + 8, "pasid", () => wide(random.pick(roots)));
-				contexts.push({ rid, ...(ssid === 0 ? {} : { pasid: ssid }), domain: vmid, space: asid, first: true, second: second !== null });
+				contexts.push({ rid, ...(ssid === 0 ? {} : { pasid: ssid }), domain: vmid, space: hyp && !e2h ? 0 : asid, first: true, second: second !== null });
 			});
 		} else contexts.push({ rid, domain: vmid, space: 0, first: false, second: true });
 		shape.word(at, "context", () => bit(!random.chance(0.05), 0) | (wide(config) << 1n) | wide(cds) | (asids.length > 0 ? 2n << 59n : 0n));
-		// S1DSS 2
-		memory.words[at / 8 + 1] = 2n;
+		// S1DSS 2, STRW
+		memory.words[at / 8 + 1] = 2n | (hyp ? 2n << 30n : 0n);
 		// S2T0SZ 25, S2SL0 1, S2TG 4K, S2PS 48 bits, S2AA64, S2R
 		memory.words[at / 8 + 2] = wide(vmid) | (25n << 32n) | (1n << 38n) | (5n << 48n) | (1n << 51n) | (1n << 58n);
 		memory.words[at / 8 + 3] = wide(second?.root ?? 0);
@@ -309,47 +378,64 @@ export function smmuv3(random: Random, memory: Pages): Machine {
 	stream(2, 6, 7, below, [1, 2], () => pageOf(random));
 	stream(3, 7, 6, plain, [], anyPage(random));
 	stream(4, 7, 6, plain, [], anyPage(random));
+	// without ASIDs one table is all that EL2 has
+	stream(5, HYPERVISOR, 5, null, e2h ? [1, 2] : [1], anyPage(random), true);
 	const operation = (): Operation => {
-		const { rid, domain, space, pasid = 0 } = random.pick(contexts);
+		const { rid, domain, space, pasid = 0 } = named(random, contexts);
 		const d = domain as number;
 		const r = range(random);
 		const leafOnly = random.chance(0.3);
 		const raw = random.chance(0.7);
+		const hyp = domain === HYPERVISOR;
 		const make = (request: Operation["request"], words: bigint[], reach: Reach): Operation => (raw || request === undefined ? { raw: words, reach } : { request, reach });
 		const sid = wide(rid) << 32n;
-		const tags = (wide(d) << 32n) | (wide(space) << 48n);
+		const tags = ((hyp ? 0n : wide(d)) << 32n) | (wide(space) << 48n);
 		// by range fields: (NUM + 1) << SCALE granules of 4K
 		const scale = r.mask > 0 && random.chance(0.5) ? r.mask : 0;
 		const granules = r.mask - scale > 4 ? 32 : 2 ** (r.mask - scale);
 		const covered: [bigint, bigint] = [r.address, r.address + (BigInt(granules) << BigInt(12 + scale)) - 1n];
 		const spread = (wide(granules - 1) << 12n) | (wide(scale) << 20n);
-		const paged = (op: bigint): bigint[] => [op | tags | (r.mask > 0 ? spread : 0n), r.address | bit(leafOnly, 0) | (r.mask > 0 ? 1n << 10n : 0n)];
+		const paged = (op: bigint, address = r.address): bigint[] => [op | tags | (r.mask > 0 ? spread : 0n), address | bit(leafOnly, 0) | (r.mask > 0 ? 1n << 10n : 0n)];
+		const topped = !hyp && space === TOP_IGNORED ? r.address | (wide(random.below(256)) << 56n) : r.address;
 		const within = raw ? covered : r.range;
 		const every = { contexts: () => true, pasids: () => true };
+		// EL2's, by raw commands alone
+		const hypervisors: Array<() => Operation> = [
+			() => make(undefined, [0x20n, 0n], { firsts: { domain, globals: true } }),
+			() => make(undefined, paged(0x22n), { firsts: { domain, space, range: covered, globals: true, leafOnly } }),
+		];
+		if (e2h) {
+			hypervisors.push(() => make(undefined, [0x21n | tags, 0n], { firsts: { domain, space, globals: false } }));
+			hypervisors.push(() => make(undefined, paged(0x23n), { firsts: { domain, range: covered, globals: true, leafOnly } }));
+		}
+		const guests: Array<() => Operation> = [
+			() => make({ scope: "domain", domain: d, stage: "first", caches: ["iotlb"] }, [0x10n | tags, 0n], { firsts: { domain, globals: true } }),
+			() => make({ scope: "pasid", domain: d, pasid: space, caches: ["iotlb"], stage: "first" }, [0x11n | tags, 0n], { firsts: { domain, space, globals: false } }),
+			() => make({ scope: "page", domain: d, pasid: space, address: r.address, mask: r.mask, leafOnly, stage: "first" }, paged(0x12n, topped), { firsts: { domain, space, range: within, globals: true, leafOnly } }),
+			() => make({ scope: "page", domain: d, pasid: "any", address: r.address, mask: r.mask, leafOnly, stage: "first" }, paged(0x13n), { firsts: { domain, range: within, globals: true, leafOnly } }),
+			() => make({ scope: "domain", domain: d, caches: ["iotlb"] }, [0x28n | tags, 0n], { firsts: { domain, globals: true }, seconds: { domain: d } }),
+			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, paged(0x2an), { seconds: { domain: d, range: within, leafOnly } }),
+		];
 		return pick(random, [
+			...(hyp ? hypervisors : guests),
 			() => make({ scope: "device", rid }, [0x03n | sid, bit(random.chance(0.5), 0)], { contexts: (one) => one === rid, pasids: (one) => one.rid === rid }),
 			() => make({ scope: "devices", rid: rid & ~1, last: rid | 1 }, [0x04n | sid, 0n], { contexts: (one) => one >> 1 === rid >> 1, pasids: (one) => one.rid >> 1 === rid >> 1 }),
 			() => make(undefined, [0x04n, 31n], every),
 			() => make(pasid === 0 ? undefined : { scope: "process", rid, pasid }, [0x05n | sid | (1n << 11n) | (wide(pasid) << 12n), 1n], { pasids: (one) => one.rid === rid && (one.pasid ?? 0) === pasid }),
 			() => make(undefined, [0x06n | sid, 0n], { pasids: (one) => one.rid === rid }),
-			() => make({ scope: "domain", domain: d, stage: "first", caches: ["iotlb"] }, [0x10n | tags, 0n], { firsts: { domain, globals: true } }),
-			() => make({ scope: "pasid", domain: d, pasid: space, caches: ["iotlb"], stage: "first" }, [0x11n | tags, 0n], { firsts: { domain, space, globals: false } }),
-			() => make({ scope: "page", domain: d, pasid: space, address: r.address, mask: r.mask, leafOnly, stage: "first" }, paged(0x12n), { firsts: { domain, space, range: within, globals: true, leafOnly } }),
-			() => make({ scope: "page", domain: d, pasid: "any", address: r.address, mask: r.mask, leafOnly, stage: "first" }, paged(0x13n), { firsts: { domain, range: within, globals: true, leafOnly } }),
-			() => make({ scope: "domain", domain: d, caches: ["iotlb"] }, [0x28n | tags, 0n], { firsts: { domain, globals: true }, seconds: { domain: d } }),
-			() => make({ scope: "page", domain: d, address: r.address, mask: r.mask, leafOnly }, paged(0x2an), { seconds: { domain: d, range: within, leafOnly } }),
-			() => make({ scope: "global", caches: ["iotlb"] }, [0x30n, 0n], { firsts: { globals: true }, seconds: {} }),
+			() => make({ scope: "global", caches: ["iotlb"] }, [0x30n, 0n], { firsts: { globals: true, ...(raw ? { but: HYPERVISOR } : {}) }, seconds: {} }),
 		]);
 	};
 	return {
 		config: {
 			architecture: "smmuv3",
 			// as the default, with RIL
-			registers: { STRTAB_BASE: wide(streams), STRTAB_BASE_CFG: 4n, IDR3: (1n << 2n) | (1n << 4n) | (1n << 8n) | (1n << 10n) },
+			registers: { STRTAB_BASE: wide(streams), STRTAB_BASE_CFG: 4n, IDR0: ARCHITECTURES.smmuv3.defaults.IDR0 | (1n << 9n), IDR3: (1n << 2n) | (1n << 4n) | (1n << 8n) | (1n << 10n), CR2: bit(e2h, 0) },
 		},
 		contexts,
 		words: settle(shape),
-		address: pageOf,
+		address: (_, { domain, space }) => pageOf(random) | (domain !== HYPERVISOR && space === TOP_IGNORED && random.chance(0.5) ? wide(random.below(256)) << 56n : 0n),
+		canonical: (address) => address & ((1n << 56n) - 1n),
 		operation,
 		isLeaf: (_, value) => (value & 3n) === 1n || ((value & 2n) !== 0n && (value & 0x300n) !== 0n),
 		isGlobal: (value) => (value & 0x800n) === 0n,
@@ -413,7 +499,7 @@ export function riscv(random: Random, memory: Pages): Machine {
 		for (const pasid of [1, 2]) contexts.push({ rid, pasid, domain, space: 10 + pasid, first: true, second: domain !== null });
 	}
 	const operation = (): Operation => {
-		const { rid, domain, space, pasid } = random.pick(contexts);
+		const { rid, domain, space, pasid } = named(random, contexts);
 		const r = range(random);
 		const leafOnly = random.chance(0.5);
 		const raw = random.chance(0.7);
@@ -459,3 +545,6 @@ export function riscv(random: Random, memory: Pages): Machine {
 		isPresent: (role, value) => role === "pasid" || (value & 1n) !== 0n,
 	};
 }
+
+/** The machines by name; a name begins with its architecture. */
+export const CACHE_MACHINES: Record<string, (random: Random, memory: Pages) => Machine> = { vtd, "vtd legacy": vtdLegacy, amdvi, smmuv3, riscv };

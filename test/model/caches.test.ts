@@ -1,13 +1,12 @@
 /** Every cache of every architecture against what its tables may still say (cache-harness.ts). */
 import { expect, test } from "vitest";
 import type { UnitConfig } from "../../ts/engine/index.ts";
-import { type Machine, Pages, runCaches } from "./cache-harness.ts";
-import { amdvi, riscv, smmuv3, vtd } from "./cache-machines.ts";
+import { Pages, runCaches } from "./cache-harness.ts";
+import { CACHE_MACHINES } from "./cache-machines.ts";
 import { Random } from "./random.ts";
 
-const STEPS = Number(process.env.CACHE_STEPS ?? (process.env.IOASID_NIGHTLY ? 1_000_000 : 10_000));
+const STEPS = Number(process.env.CACHE_STEPS ?? (process.env.IOASID_NIGHTLY ? 1_000_000 : 20_000));
 const SEED = Number(process.env.CACHE_SEED ?? 1);
-const MACHINES: Record<string, (random: Random, memory: Pages) => Machine> = { vtd, amdvi, smmuv3, riscv };
 /** all of them, small ones that evict, and each by itself */
 const only = { iotlb: false, walkCache: false, contextCache: false, pasidCache: false, secondCache: false } as const;
 const tiny = { sets: 2, ways: 2 };
@@ -21,7 +20,7 @@ const CACHES: Array<[string, Partial<UnitConfig>]> = [
 	["second", { ...only, secondCache: { sets: 8, ways: 4 } }],
 ];
 
-test.each(Object.keys(MACHINES))(`%s: ${STEPS} steps of translate, edit and invalidate`, (name) => {
+test.each(Object.keys(CACHE_MACHINES))(`%s: ${STEPS} steps of translate, edit and invalidate`, (name) => {
 	let stale = 0;
 	let faults = 0;
 	let requests = 0;
@@ -31,7 +30,7 @@ test.each(Object.keys(MACHINES))(`%s: ${STEPS} steps of translate, edit and inva
 		const steps = Math.ceil(STEPS * (i === 0 ? 0.4 : 0.1));
 		const random = new Random(SEED * 100 + i);
 		const memory = new Pages(2048);
-		const machine = MACHINES[name](random, memory);
+		const machine = CACHE_MACHINES[name](random, memory);
 		const counts = runCaches(random, memory, machine, steps, caches, `${name}, ${label}`);
 		if (process.env.IOASID_SHOW) console.log(name, label, counts);
 		stale += counts.stale;
@@ -43,5 +42,5 @@ test.each(Object.keys(MACHINES))(`%s: ${STEPS} steps of translate, edit and inva
 	expect(stale).toBeGreaterThan(requests / 500);
 	expect(faults).toBeLessThan(requests * 0.7);
 	expect(unchecked).toBeLessThan(requests / 100);
-	expect(requests).toBeGreaterThan(STEPS / 2);
+	expect(requests).toBeGreaterThan(STEPS / 3);
 });

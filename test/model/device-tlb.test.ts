@@ -1,150 +1,11 @@
-/** Device-TLBs and page requests of real units: stale until invalidated and never otherwise; groups, records, responses. */
+/** Device-TLBs of real units: stale until invalidated and never otherwise, by decoded and by raw commands. */
 import { expect, test } from "vitest";
-import { type ArchitectureName, Engine, type TableFormatName, type Unit } from "../../ts/engine/index.ts";
-import { ARCHITECTURES } from "../../ts/engine/architecture.ts";
-import { encodePageRequest as amdRecord } from "../reference/amdvi-records.ts";
-import { encodePageRequest as riscvRecord } from "../reference/riscv-records.ts";
+import { createUnits } from "../../ts/iommu/index.ts";
+import type { EngineTable } from "../../ts/iommu/engine-table.ts";
+import { device, KINDS, machine, NAMES, OTHER, RID } from "./ats-machine.ts";
 import { Random } from "./random.ts";
 
-const RID = 0x1234;
-const OTHER = 0x0208;
 const ALL = { read: true, write: true };
-
-/** PAPR bridges have no ATS. */
-type AtsArchitecture = Exclude<ArchitectureName, "papr">;
-
-/** Where the entry of a requester lies that `setRoute` has written, and the bits that allow ATS and page requests. */
-const KINDS: Record<AtsArchitecture, { format: TableFormatName; levels: number; registers: Record<string, bigint>; allow: (engine: Engine, unit: Unit, rid: number) => void }> = {
-	vtd: {
-		format: "vtd-second",
-		levels: 4,
-		registers: { RTADDR: 1n << 10n, ECAP: ARCHITECTURES.vtd.defaults.ECAP | (1n << 29n) },
-		allow({ memory }, unit, rid) {
-			const root = memory.read64((unit.readRegister("RTADDR") & ~0xfffn) + BigInt((rid >> 8) * 16 + (rid & 0x80 ? 8 : 0))) & ~0xfffn;
-			const at = root + BigInt((rid & 0x7f) * 32);
-			memory.write64(at, memory.read64(at) | 4n | 16n);
-		},
-	},
-	riscv: {
-		format: "riscv-sv-x4",
-		levels: 4,
-		registers: { CAPABILITIES: ARCHITECTURES.riscv.defaults.CAPABILITIES | (1n << 25n) },
-		allow({ memory }, unit, rid) {
-			const ddtp = unit.readRegister("DDTP");
-			let table = ((ddtp >> 10n) & ((1n << 44n) - 1n)) << 12n;
-			for (let level = Number(ddtp & 15n) - 2; level > 0; level--) {
-				const index = level === 2 ? rid >> 15 : (rid >> 6) & 511;
-				table = ((memory.read64(table + BigInt(8 * index)) >> 10n) & ((1n << 44n) - 1n)) << 12n;
-			}
-			const at = table + BigInt((rid & 63) * 64);
-			memory.write64(at, memory.read64(at) | 2n | 4n);
-		},
-	},
-	smmuv3: {
-		format: "vmsav8-second-4k",
-		levels: 4,
-		registers: { IDR0: ARCHITECTURES.smmuv3.defaults.IDR0 | (1n << 10n) | (1n << 16n), CR0: ARCHITECTURES.smmuv3.defaults.CR0 | 2n | 16n },
-		allow({ memory }, unit, rid) {
-			const leaf = memory.read64((unit.readRegister("STRTAB_BASE") & 0xffffffffffffc0n) + BigInt((rid >> 8) * 8)) & 0xffffffffffffc0n;
-			const at = leaf + BigInt((rid & 255) * 64 + 8);
-			memory.write64(at, memory.read64(at) | (1n << 28n));
-		},
-	},
-	amdvi: {
-		format: "amd-v1",
-		levels: 4,
-		registers: { CONTROL: ARCHITECTURES.amdvi.defaults.CONTROL | (1n << 15n) },
-		allow({ memory }, unit, rid) {
-			const at = (unit.readRegister("DEVTAB") & 0xffffffffff000n) + BigInt((rid & 0x1fff) * 32);
-			memory.write64(at, memory.read64(at) | (1n << 52n));
-			memory.write64(at + 8n, memory.read64(at + 8n) | (1n << 32n));
-		},
-	},
-};
-const NAMES = Object.keys(KINDS) as AtsArchitecture[];
-
-function machine(architecture: AtsArchitecture, config: { deviceTlb?: { sets: number; ways: number; devices?: number }; pageRequests?: number } = {}) {
-	const { format, levels, registers, allow } = KINDS[architecture];
-	const engine = Engine.create({ units: [{ architecture, registers, deviceTlb: { sets: 4, ways: 4 }, ...config }] });
-	const [unit] = engine.units;
-	const table = engine.createTable({ format, levels });
-	for (const rid of [RID, OTHER]) {
-		unit.setRoute(rid, { type: "second-stage", domain: 5, table });
-		allow(engine, unit, rid);
-	}
-	return { engine, unit, table };
-}
-
-const device = (unit: Unit, address: bigint, access: "read" | "write" = "read", rid = RID) => unit.translate(rid, address, { type: "device", access });
-const quads = (bytes: Uint8Array | null) => (bytes === null ? null : [0, 8].map((at) => new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true)));
-
-/** The record of a request without PASID, as each specification lays it out. */
-function record(architecture: ArchitectureName, address: bigint, write: boolean, group: number): bigint[] {
-	const page = address & ~0xfffn;
-	const riscv = () => riscvRecord({ device: RID, pasid: null, privileged: false, execute: false, read: !write, write, last: true, group, address });
-	// 7.4.1; chapter 8
-	if (architecture === "vtd") return [1n | (BigInt(RID) << 16n), page | (BigInt(group) << 3n) | 4n | (write ? 2n : 1n)];
-	if (architecture === "smmuv3") return [BigInt(RID) | (1n << 62n) | (write ? 1n << 61n : 1n << 60n), page | BigInt(group)];
-	if (architecture === "riscv") return [...riscv()];
-	const both = amdRecord({ DeviceID: RID, PASID: null, group, last: true, read: !write, write, execute: false, user: false, malformed: false, Address: address });
-	return [both & ((1n << 64n) - 1n), both >> 64n];
-}
-
-test.each(NAMES)("%s: a device asks for a page, waits for its group, and comes back", (architecture) => {
-	const { unit, table } = machine(architecture);
-	const first = device(unit, 0x5123n);
-	expect([first.status, first.group]).toEqual(["page-request", 0]);
-	expect([device(unit, 0x5fffn).group, device(unit, 0x6000n, "write").group]).toEqual([0, 1]);
-	expect(unit.counters().pageRequests).toEqual({ queued: 2, lost: 0 });
-	expect(quads(unit.takePageRequest())).toEqual(record(architecture, 0x5000n, false, 0));
-	expect(quads(unit.takePageRequest())).toEqual(record(architecture, 0x6000n, true, 1));
-	expect(unit.takePageRequest()).toBeNull();
-	expect(unit.takeFault()).toBeNull();
-	// another device, another index
-	expect(() => unit.respond(OTHER, 0, "success")).toThrow(/no group 0 waits/);
-	table.map(0x5000n, 0x9000n, 4096n, { read: true, write: false });
-	unit.respond(RID, 0, "success");
-	const answer = device(unit, 0x5123n);
-	expect([answer.status, answer.pa, answer.hit, answer.read, answer.write]).toEqual(["translated", 0x9123n, "walk", true, false]);
-	expect(device(unit, 0x5124n).hit).toBe("device-tlb");
-	// a right that is missing is asked for; a refusal is told once
-	const denied = device(unit, 0x5000n, "write");
-	expect([denied.status, denied.group]).toEqual(["page-request", 0]);
-	unit.respond(RID, 0, "invalid");
-	expect([device(unit, 0x5000n, "write").status, device(unit, 0x5000n, "write").status]).toEqual(["fault", "page-request"]);
-	expect(unit.translate(RID, 0x6000n, { type: "device", access: "write", pageRequests: false }).status).toBe("fault");
-	// a translation request alone asks for nothing
-	const { completion, status } = unit.translate(RID, 0x7000n, { type: "translation" });
-	expect([status, completion?.status, completion?.entry]).toEqual(["fault", "success", 0n]);
-	expect(unit.counters().pageRequests.queued).toBe(4);
-});
-
-test.each(NAMES)("%s: a full queue, or no group, is answered by the hardware", (architecture) => {
-	const { unit } = machine(architecture, { pageRequests: 2 });
-	expect([0x1000n, 0x2000n, 0x3000n].map((page) => device(unit, page).group)).toEqual([0, 1, null]);
-	expect(unit.counters().pageRequests).toEqual({ queued: 2, lost: 1 });
-	unit.respond(RID, 0, "success");
-	// the queue is still full: AMD has PPRAutoRspEn for that
-	const full = device(unit, 0x3000n);
-	expect([full.status, full.group]).toEqual(architecture === "amdvi" ? ["fault", null] : ["page-request", null]);
-	if (architecture === "amdvi") {
-		unit.writeRegister("CONTROL", unit.readRegister("CONTROL") | (1n << 39n));
-		expect(device(unit, 0x3000n).status).toBe("page-request");
-	}
-	unit.takePageRequest();
-	expect(device(unit, 0x3000n).group).toBe(0);
-});
-
-test("VT-d: a PASID's page request says so", () => {
-	const { engine, unit, table } = machine("vtd");
-	unit.setRoute(RID, { type: "second-stage", domain: 5, table, pasid: 0x12345 });
-	KINDS.vtd.allow(engine, unit, RID);
-	const { group } = unit.translate(RID, 0x8000n, { type: "device", pasid: 0x12345, access: "execute", privileged: true });
-	expect(group).toBe(0);
-	expect(quads(unit.takePageRequest())).toEqual([1n | (1n << 8n) | (BigInt(RID) << 16n) | (0x12345n << 32n) | (1n << 52n) | (1n << 53n), 0x8000n | 4n | 1n]);
-	expect(() => unit.respond(RID, 0, "success", 0x12344)).toThrow();
-	unit.respond(RID, 0, "success", 0x12345);
-});
 
 test("invalidations of a device-TLB: by device, PASID, range, all", () => {
 	const { engine, unit, table } = machine("vtd");
@@ -229,4 +90,49 @@ test.each(NAMES)("%s: every answer is the table's, now or since the last invalid
 	}
 	expect(stale).toBeGreaterThan(steps / 50);
 	expect(hits).toBeGreaterThan(steps / 5);
+});
+
+/** Raw commands of each architecture for a device-TLB: of a page, of 2^n pages, of a PASID, of all PASIDs. */
+const sized = (address: bigint, lg2: number) => address | (((1n << BigInt(lg2)) - 1n) & ~0xfffn & ~(1n << BigInt(lg2 - 1)));
+const COMMANDS: Record<(typeof NAMES)[number], (pasid: number | null, address: bigint, lg2: number, all?: boolean) => bigint[]> = {
+	vtd: (pasid, address, lg2, all = false) => {
+		const word = lg2 > 12 ? sized(address, lg2) : address;
+		if (pasid === null) return [3n | (BigInt(RID) << 32n), word | (lg2 > 12 ? 1n : 0n), 0n, 0n];
+		return [8n | (BigInt(RID) << 16n) | (BigInt(pasid) << 32n), word | (lg2 > 12 ? 0x800n : 0n) | (all ? 1n : 0n), 0n, 0n];
+	},
+	amdvi: (pasid, address, lg2) => {
+		const number = BigInt(pasid ?? 0);
+		const low = (4n << 60n) | BigInt(RID) | ((number & 0xffn) << 48n) | (((number >> 8n) & 0xffn) << 16n) | ((number >> 16n) << 56n);
+		return [low, (lg2 > 12 ? sized(address, lg2) | 1n : address) | (pasid === null ? 0n : 4n)];
+	},
+	smmuv3: (pasid, address, lg2, all = false) => [0x40n | (all ? 512n : 0n) | (pasid === null ? 0n : 2048n | (BigInt(pasid) << 12n)) | (BigInt(RID) << 32n), address | BigInt(lg2 - 12)],
+	riscv: (pasid, address, lg2, all = false) => [4n | (pasid === null ? 0n : (1n << 32n) | (BigInt(pasid) << 12n)) | (BigInt(RID) << 40n), (lg2 > 12 ? sized(address, lg2) | 0x800n : address) | (all ? 1n : 0n)],
+};
+
+test.each(NAMES)("%s: raw commands for a device-TLB drop what they name, and that alone", (architecture) => {
+	const { engine, units } = createUnits(
+		[{ name: architecture, kind: architecture, addressBits: 48, pageSizes: 0x40201000n, reserved: [], pasidBits: 20, enforcesSnoop: true, nesting: "hw", maxDepth: 2, pasidTables: false, dirty: true }],
+		{ memory: [] },
+	);
+	const [unit] = engine.units;
+	const table = units[0].createTable(() => [{ iova: 0x4000n, pa: 0x10_0000n, size: 0x4000n, permissions: ALL }], {}) as EngineTable;
+	const PASIDS = [0x101, 0x4_0203];
+	units[0].configure(RID, { untagged: { kind: "table", table }, pasids: new Map(PASIDS.map((pasid) => [pasid, { kind: "table", table }])), ats: true });
+	const has = (pasid: number | null, page: number) => Number(unit.translate(RID, BigInt(page) << 12n, { type: "device", pageRequests: false, ...(pasid === null ? {} : { pasid }) }).hit === "device-tlb");
+	const held = () => [null, ...PASIDS].map((pasid) => [4, 5, 6, 7].map((page) => has(pasid, page)).join("")).join(" ");
+	const after = (...command: Parameters<(typeof COMMANDS)["vtd"]>) => {
+		held();
+		expect(held()).toBe("1111 1111 1111");
+		const answer = unit.command(new Uint8Array(new BigUint64Array(COMMANDS[architecture](...command)).buffer));
+		expect(answer.status).toBe("done");
+		return held();
+	};
+	expect(after(null, 0x5000n, 12)).toBe("1011 1111 1111");
+	expect(after(null, 0x6000n, 13)).toBe("1100 1111 1111");
+	expect(after(null, 0x4000n, 14)).toBe("0000 1111 1111");
+	expect(after(PASIDS[0], 0x7000n, 12)).toBe("1111 1110 1111");
+	expect(after(PASIDS[1], 0x4000n, 13)).toBe("1111 1111 0011");
+	expect(after(PASIDS[1], 0x4000n, 14)).toBe("1111 1111 0000");
+	// the Global bit names every PASID; AMD's command has none
+	if (architecture !== "amdvi") expect(after(PASIDS[0], 0x4000n, 13, true)).toBe("0011 0011 0011");
 });

@@ -110,25 +110,20 @@ export const REASON = {
 	SGN_8_INTERRUPT: 0x87,
 } as const;
 
-/**
- * Reasons that tell of paging alone. A translation request (ATS) that meets one completes successfully with R = W = 0,
- * nothing is recorded, and the device may send a page request (7.1.3 column "translation request"; 4.2, 7.3).
- */
-export const RECOVERABLE: ReadonlySet<number> = new Set([
-	0x04, 0x05, 0x06, 0x71, 0x74, 0x75, 0x76, 0x77, 0x79, 0x80, 0x81, 0x82, 0x84, 0x85, 0x86,
-]);
+/** 7.1.3 Table 30, columns of translation requests: reasons whose completion is Unsupported Request, and Completer Abort. */
+const UNSUPPORTED = [0x01, 0x02, 0x0d, 0x31, 0x33, 0x39, 0x41, 0x44, 0x45, 0x46, 0x48];
+const ABORTED = [0x03, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0e, 0x30, 0x38, 0x3a, 0x40, 0x42, 0x43, 0x50, 0x52, 0x58, 0x5a, 0x5b, 0x78, 0x7a, 0x7b, 0x7c, 0x7d, 0x87];
+
+/** Completion of a translation request that met a reason: 0 Success with R = W = 0, 1 Unsupported Request, 4 Completer Abort. */
+export function atsResponse(code: number): 0 | 1 | 4 {
+	return UNSUPPORTED.includes(code) ? 1 : ABORTED.includes(code) ? 4 : 0;
+}
 
 /**
- * The completion of a translation request that met a reason (4.2, 7.1.3), as PCIe completion status: 0 Success with
- * R = W = 0; 1 Unsupported Request where the function may not ask at all (root and context tables); 4 Completer Abort.
+ * Reasons that a translation request is told of as no permission: nothing is recorded (7.1.2), and the device may send a
+ * page request. SFS.10 is reported all the same.
  */
-export function atsResponse(code: number): 0 | 1 | 4 {
-	if (RECOVERABLE.has(code)) {
-		return 0;
-	}
-	const paging = code === REASON.LSS_1_ACCESS || code === REASON.LSS_2_RESERVED || code === REASON.LGN_4_INTERRUPT;
-	return paging || code >= REASON.SPD_1_ACCESS ? 4 : 1;
-}
+export const isRecoverable = (code: number): boolean => atsResponse(code) === 0 && code !== REASON.SFS_10_UPDATE;
 
 /** The fault reason of a failed second-stage walk in legacy mode (7.1.3, LSS.n, LGN.n, LCT.4). */
 export function legacyReason(walk: VtdWalkResult, levels: number, write: boolean): number {

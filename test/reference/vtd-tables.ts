@@ -19,7 +19,7 @@
  * PGTT: 001 first stage, 010 second stage, 011 nested, 100 pass-through.
  */
 import type { Memory, Request, Result } from "./contract.ts";
-import { atsResponse, legacyReason, REASON, RECOVERABLE, scalableReason } from "./vtd-faults.ts";
+import { atsResponse, isRecoverable, legacyReason, REASON, scalableReason } from "./vtd-faults.ts";
 import { type FirstStageGeometry, walkFirstStage } from "./vtd-first.ts";
 import { ALL, bit, bits, capabilities, isInterruptAddress, levelsOf, PAGE, type VtdRegisters, type VtdRequest } from "./vtd-registers.ts";
 import { type SecondStageGeometry, type VtdWalkResult, walkSecondStage } from "./vtd-walk.ts";
@@ -66,7 +66,7 @@ function translateRequest(physical: Memory, registers: VtdRegisters, request: Vt
 	/** FPD of any structure read so far; looked at whatever P says (9.3, 9.4, 9.5, 9.6) */
 	let disabled = false;
 	const fault = (code: number): Result => {
-		const recoverable = at === "translation" && RECOVERABLE.has(code);
+		const recoverable = at === "translation" && isRecoverable(code);
 		return {
 			...result,
 			status: "fault",

@@ -85,6 +85,42 @@ describe("command queues", () => {
 		expect(() => make("amdvi").unit.command(new Uint8Array(32))).toThrow(EngineError);
 	});
 
+	it("VT-d: IQEI tells what stopped the queue, and Table 26 which descriptors a mode has", () => {
+		const ECAP = unitRegister("vtd", "ECAP");
+		const LEGACY = 0n;
+		const SCALABLE = 1n << 10n;
+		const WIDE = 1n << 11n;
+		const process = (registers: Record<string, bigint>, descriptor: bigint[] = [0x12n, 0n]) => {
+			const { engine, unit } = make("vtd", { IQA: QUEUE, IQH: 0n, IQT: 32n, ...registers });
+			engine.memory.writeBytes(QUEUE, bytesOf(...descriptor, ...(descriptor.length < 4 ? [0x12n, 0n] : [])));
+			const { status, error } = unit.processQueue();
+			expect(unit.readRegister("IQERCD")).toBe(BigInt(error));
+			return status === "empty" ? 0 : error;
+		};
+		// 11.4.9.9
+		expect(process({ RTADDR: LEGACY, IQT: 1n << 12n })).toBe(1);
+		expect(process({ RTADDR: LEGACY, IQA: 1n << 40n })).toBe(2);
+		expect(process({ RTADDR: LEGACY }, [0xbn, 0n])).toBe(3);
+		expect(process({ RTADDR: LEGACY }, [0x12n | (1n << 63n), 0n])).toBe(4);
+		for (const mode of [SCALABLE, 3n << 10n]) expect(process({ RTADDR: mode, ECAP: ECAP | (1n << 52n) })).toBe(5);
+		expect(process({ RTADDR: LEGACY, IQA: QUEUE | WIDE, ECAP: ECAP & ~(1n << 43n) })).toBe(5);
+		expect(process({ RTADDR: SCALABLE, IQA: QUEUE | WIDE, IQT: 16n })).toBe(6);
+		for (const mode of [2n << 10n, 3n << 10n]) expect(process({ RTADDR: mode, IQA: QUEUE | WIDE })).toBe(7);
+		// 6.5.2.11 Table 26: context, IOTLB, device-TLB, interrupt entries, wait; P_IOTLB, PASID cache, P_device-TLB, response
+		const descriptors = [0x11n, 0x12n, 3n, 4n, 5n, 0x26n, 0x37n, 8n, 9n];
+		const codes = (registers: Record<string, bigint>) => descriptors.map((low) => process({ IQA: QUEUE | WIDE, ...registers }, [low, 0n, 0n, 0n])).join("");
+		const PRS = 1n << 29n;
+		expect(codes({ RTADDR: LEGACY, ECAP: ECAP | PRS })).toBe("000003333");
+		expect(codes({ RTADDR: SCALABLE, ECAP: ECAP | PRS })).toBe("000000000");
+		expect(codes({ RTADDR: SCALABLE, ECAP })).toBe("000000003");
+		expect(codes({ RTADDR: SCALABLE, ECAP: (ECAP | PRS) & ~4n })).toBe("003000030");
+		// PFSID without DIT, PD without PDS
+		const reserved = (low: bigint, capability: bigint) => [0n, capability].map((more) => process({ RTADDR: SCALABLE, IQA: QUEUE | WIDE, ECAP: ECAP | more }, [low, 0n, 0n, 0n]));
+		expect(reserved(3n | (1n << 12n), 1n << 41n)).toEqual([4, 0]);
+		expect(reserved(8n | (1n << 60n), 1n << 41n)).toEqual([4, 0]);
+		expect(reserved(5n | 128n, 1n << 42n)).toEqual([4, 0]);
+	});
+
 	it("AMD and RISC-V refuse what the reference refuses: 10,000 commands", () => {
 		const random = new Random(5);
 		const amd = make("amdvi", { EFR: unitRegister("amdvi", "EFR") | 1n }).unit;

@@ -6,6 +6,7 @@ import {
 	AMDVI_STATUS,
 	RISCV_CQB,
 	RISCV_CQCSR,
+	RISCV_PQCSR,
 	RISCV_CQH,
 	RISCV_CQT,
 	SMMU_CMDQ_BASE,
@@ -13,11 +14,14 @@ import {
 	SMMU_CMDQ_PROD,
 	SMMU_GERROR,
 	SMMU_GERRORN,
+	SMMU_PRIQ_CONS,
+	SMMU_PRIQ_PROD,
 	VTD_COMPLETION,
 	VTD_FAULT_STATUS,
 	VTD_IQA,
 	VTD_IQH,
 	VTD_IQT,
+	VTD_PAGE_STATUS,
 	VTD_QUEUE_ERROR,
 	AMDVI_CONTROL,
 	AMDVI_DEVICE_TABLE,
@@ -74,7 +78,7 @@ export interface Architecture {
 const vtd: Architecture = {
 	name: "vtd",
 	code: ARCH_VTD,
-	registers: { RTADDR: VTD_ROOT, CAP: VTD_CAP, ECAP: VTD_ECAP, HAW: VTD_HAW, GSTS: VTD_STATUS, IQA: VTD_IQA, IQH: VTD_IQH, IQT: VTD_IQT, FSTS: VTD_FAULT_STATUS, ICS: VTD_COMPLETION, IQERCD: VTD_QUEUE_ERROR },
+	registers: { RTADDR: VTD_ROOT, CAP: VTD_CAP, ECAP: VTD_ECAP, HAW: VTD_HAW, GSTS: VTD_STATUS, IQA: VTD_IQA, IQH: VTD_IQH, IQT: VTD_IQT, FSTS: VTD_FAULT_STATUS, ICS: VTD_COMPLETION, IQERCD: VTD_QUEUE_ERROR, PRS: VTD_PAGE_STATUS },
 	defaults: {
 		// ND 64 Ki domains, SAGAW 3 to 5 levels, MGAW 57 bits, SLLPS 2M and 1G, FS1GP, FS5LP (11.4.2)
 		CAP: 6n | (0b1110n << 8n) | (56n << 16n) | (3n << 34n) | (1n << 56n) | (1n << 60n),
@@ -131,6 +135,8 @@ const smmuv3: Architecture = {
 		CMDQ_CONS: SMMU_CMDQ_CONS,
 		GERROR: SMMU_GERROR,
 		GERRORN: SMMU_GERRORN,
+		PRIQ_PROD: SMMU_PRIQ_PROD,
+		PRIQ_CONS: SMMU_PRIQ_CONS,
 	},
 	defaults: {
 		// S2P, S1P, TTF AArch64, HTTU access and dirty, ASID16, VMID16, CD2L, ST_LEVEL 2-level (IHI 0070 6.3.1)
@@ -160,6 +166,7 @@ const riscv: Architecture = {
 		CQH: RISCV_CQH,
 		CQT: RISCV_CQT,
 		CQCSR: RISCV_CQCSR,
+		PQCSR: RISCV_PQCSR,
 		// of the implementation: whether fctl.GXL and fctl.BE can be written, widths of RCID and MCID
 		GXL_WRITABLE: RISCV_GXL_WRITABLE,
 		BE_WRITABLE: RISCV_BE_WRITABLE,
@@ -171,6 +178,8 @@ const riscv: Architecture = {
 		CAPABILITIES: 0x10n | (0xfn << 8n) | (3n << 14n) | (0xfn << 16n) | (7n << 22n) | (1n << 27n) | (56n << 32n) | (7n << 38n),
 		RCID_BITS: 12n,
 		MCID_BITS: 12n,
+		// pqen, pqon
+		PQCSR: (1n << 16n) | 1n,
 	},
 	formats: { "riscv-sv": FORMAT_RISCV_SV, "riscv-sv32": FORMAT_RISCV_SV32 },
 };

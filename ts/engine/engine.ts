@@ -111,7 +111,19 @@ export class Engine {
 			planned.deviceTlbs.forEach(({ record: cacheRecord, entries, cache }, slot) => {
 				e.openDeviceTlb(record, slot, at(cacheRecord), cache.sets, cache.ways, cache.policy, cache.seed, at(entries), cache.buckets);
 			});
-			const made = new Unit(e, this.views, context, at(plan.result), index, record, unit.architecture, at(planned.ats), { offset: at(plan.batch), capacity: plan.batchCapacity }, at(plan.trace), this.memory);
+			const made = new Unit({
+				exports: e,
+				views: this.views,
+				context,
+				result: at(plan.result),
+				index,
+				record,
+				architecture: unit.architecture,
+				ats: at(planned.ats),
+				batchColumns: { offset: at(plan.batch), capacity: plan.batchCapacity },
+				trace: at(plan.trace),
+				memory: this.memory,
+			});
 			for (const [name, value] of Object.entries({ ...architecture.defaults, ...unit.registers })) made.writeRegister(name, value);
 			return made;
 		});

@@ -117,7 +117,7 @@ test.each(NAMES)("%s: raw commands for a device-TLB drop what they name, and tha
 	const [unit] = engine.units;
 	const table = units[0].createTable(() => [{ iova: 0x4000n, pa: 0x10_0000n, size: 0x4000n, permissions: ALL }], {}) as EngineTable;
 	const PASIDS = [0x101, 0x4_0203];
-	units[0].configure(RID, { untagged: { kind: "table", table }, pasids: new Map(PASIDS.map((pasid) => [pasid, { kind: "table", table }])), ats: true });
+	units[0].configure(RID, { untagged: { kind: "table", table }, pasids: new Map(PASIDS.map((pasid) => [pasid, { kind: "table", table }])), ats: true, pri: false });
 	const has = (pasid: number | null, page: number) => Number(unit.translate(RID, BigInt(page) << 12n, { type: "device", pageRequests: false, ...(pasid === null ? {} : { pasid }) }).hit === "device-tlb");
 	const held = () => [null, ...PASIDS].map((pasid) => [4, 5, 6, 7].map((page) => has(pasid, page)).join("")).join(" ");
 	const after = (...command: Parameters<(typeof COMMANDS)["vtd"]>) => {

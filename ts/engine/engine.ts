@@ -6,7 +6,7 @@ import { type EngineExports, engineModule, instantiate } from "./instantiate.ts"
 import { PageTable, type PageTableConfig } from "./page-table.ts";
 import { HostRegions, PhysicalMemory } from "./physical-memory.ts";
 import { type EngineConfig, type EnginePlan, largestKnob, planEngine, type RegionConfig } from "./plan.ts";
-import { EventRun } from "./run.ts";
+import { EventRun, type RunDevice } from "./run.ts";
 import { Unit } from "./unit.ts";
 import { Views } from "./views.ts";
 
@@ -130,7 +130,7 @@ export class Engine {
 	}
 
 	/** Prepare a run of recorded events on a unit (knob `run`). @throws EngineError OutOfRecords */
-	createRun(unit: Unit, devices: Array<{ rid: number; table: PageTable | null }>): EventRun {
+	createRun(unit: Unit, devices: readonly RunDevice[]): EventRun {
 		this.check("Engine.createRun");
 		const { plan, base } = this;
 		if (devices.length > plan.runDeviceCount) {

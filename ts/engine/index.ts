@@ -16,5 +16,5 @@ export { PageTable, type PageTableConfig, type Permissions } from "./page-table.
 export type { TableFormatName, TceName } from "./page-table-formats.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
-export { EventRun, type RequestCosts, type RunColumns, type RunDeviceCounters } from "./run.ts";
+export { EventRun, type RequestCosts, type RunColumns, type RunDevice, type RunDeviceCounters, type RunOptions } from "./run.ts";
 export { type AccessKind, type CacheCounters, type CommandAnswer, type Completion, type ForeignTable, type GroupResponse, type QueueAnswer, type RequestType, type RouteConfig, type TranslateOptions, type Translation, Unit, type UnitCounters } from "./unit.ts";

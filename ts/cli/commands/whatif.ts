@@ -37,10 +37,13 @@ for (const { name, argument, description, parse } of whatIfs) {
 	);
 }
 
+/** The flag of an option, as commander names it. */
+const flagOf = (name: string) => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+
 function choicesOf(flags: Flags): Choice[] {
-	const asked = whatIfs.filter(({ name }) => flags[name] !== undefined);
+	const asked = whatIfs.filter(({ name }) => flags[flagOf(name)] !== undefined);
 	if (asked.length === 0) throw new RangeError(`what if what? one of ${whatIfs.map(({ name }) => `--${name}`).join(", ")}`);
-	return asked.map(({ name, parse }) => ({ name, value: flags[name] === true ? parse(true) : (flags[name] as { value: unknown }).value }));
+	return asked.map(({ name, parse }) => ({ name, value: flags[flagOf(name)] === true ? parse(true) : (flags[flagOf(name)] as { value: unknown }).value }));
 }
 
 command.action(async (files: string[], flags: Flags) => {
@@ -55,5 +58,6 @@ command.action(async (files: string[], flags: Flags) => {
 
 export const whatifCommand = withExamples(command, [
 	["unmaps that invalidate in batches, and a prefetch of the next page", "ioasid whatif run.merged.csv.gz --lazy --prefetch"],
+	["a TLB of 64 entries in each device", "ioasid whatif run.merged.csv.gz --device-tlb 16x4"],
 	["eight tenants on one IOTLB, as JSON", "ioasid whatif run.merged.csv.gz --tenants 8 --iotlb 64x8 --json"],
 ]);

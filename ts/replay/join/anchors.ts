@@ -23,6 +23,9 @@ export interface Anchors {
 	bySubmit: boolean;
 }
 
+/** microseconds from an unmap to the request of its own invalidation; one of the whole domain that comes later is a flush queue's */
+const AT_ONCE = 100;
+
 /** microseconds: the delay of an invalidation varies by less than this, mostly */
 const JUMP = 20_000;
 
@@ -100,6 +103,7 @@ function attachUnmaps({ events }: GuestLog, anchors: Anchors): void {
 		const row = rowOfSubmit.get(i);
 		if (unmap === undefined || row === undefined) continue;
 		const paged = PAGED.has(events.flags[i]);
+		if (!paged && events.time[i] - events.time[unmap] > AT_ONCE) continue;
 		if (paged && (events.start[i] >= events.end[unmap] || events.end[i] <= events.start[unmap])) continue;
 		anchors.rowOfUnmap[unmap] = row;
 		open.delete(context);

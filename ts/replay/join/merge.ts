@@ -2,7 +2,7 @@
  * The two logs as one: every map and unmap of the guest gets its place among the emulator's rows.
  *
  * The emulator's order is kept as it is. A guest's event gets a *place*, the host row before which it takes effect:
- * - an unmap: just before its own invalidation. Without one (a flush queue invalidates later, or no invalidation was logged): where the clock
+ * - an unmap: just before its own invalidation, or the first fault between it and that. Without one (a flush queue invalidates later, or no invalidation was logged): where the clock
  *   puts it, but behind the last use of its pages before the domain's next invalidation, until which the emulator may answer;
  * - a map: as early as is plausible, but not before the last unmap of a page of it on that device. Where the emulator walked the
  *   tables and found just this map's page a little before that, the walk is the better witness: the map comes before it.
@@ -77,20 +77,22 @@ function placesOf(moves: Uint32Array, guest: GuestLog, host: Columns, plan: Merg
 		const earliest = last.of(device, start[event], end[event]);
 		let place = Math.max(own >= 0 ? own : lowerBound(times, moment), earliest);
 		const rid = device < 0 ? null : plan.devices.hostRid(device);
-		if (rid !== null && own < 0) {
+		if (rid !== null && !(map && own >= 0)) {
 			mapping.rid = rid;
 			mapping.start = start[event];
 			mapping.end = end[event];
 			mapping.target = map ? target[event] : last.target;
 			mapping.permissions = map ? permissionsOf(owners.permissions[event]) : last.permissions;
 			const slack = Math.max(WITHIN, clock.gap(time[event]));
+			// the row at the place may come long after the moment
+			const from = Math.min(moment, times[Math.min(place, host.length - 1)]) - slack;
 			if (map) {
 				place = uses.afterFaults(mapping, place, lowerBound(times, clock.latest(time[event])));
-				if (place > earliest) place = uses.firstWalk(mapping, earliest, place, slack);
+				if (place > earliest) place = uses.firstWalk(mapping, earliest, place, from);
 			} else {
-				place = uses.beforeFaults(mapping, earliest, place, slack);
-				const flush = plan.flushAfter(rid, event);
-				place = uses.afterUses(mapping, place, flush >= 0 ? flush : lowerBound(times, moment + slack));
+				place = uses.beforeFaults(mapping, earliest, place, from);
+				const flush = own >= 0 ? own : plan.flushAfter(rid, event);
+				if (place !== own) place = uses.afterUses(mapping, place, flush >= 0 ? flush : lowerBound(times, moment + slack));
 			}
 		}
 		last.set(device, start[event], end[event], place, map ? target[event] : Number.NaN, permissionsOf(owners.permissions[event]));

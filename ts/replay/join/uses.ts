@@ -101,10 +101,9 @@ export class Uses {
 		return kind[row] === Kind.fault && ((flags[row] & Access.write) === 0 || (permissions & Access.write) !== 0);
 	}
 
-	/** The first row from `earliest` to before `place` that walked to a page of `map`, not more than `slack` microseconds before; else `place`. */
-	firstWalk(map: Mapping, earliest: number, place: number, slack: number): number {
-		const { time, kind, verdict, length } = this.host;
-		const from = time[Math.min(place, length - 1)] - slack;
+	/** The first row from `earliest` to before `place` that walked to a page of `map`, at time `from` at the soonest; else `place`. */
+	firstWalk(map: Mapping, earliest: number, place: number, from: number): number {
+		const { time, kind, verdict } = this.host;
 		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, earliest);
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < place; i++) {
@@ -148,10 +147,9 @@ export class Uses {
 		return last;
 	}
 
-	/** The first fault from `earliest` to before `place` that found no entry any more, not more than `slack` before; else `place`. */
-	beforeFaults(map: Mapping, earliest: number, place: number, slack: number): number {
-		const { time, kind, verdict, length } = this.host;
-		const from = time[Math.min(place, length - 1)] - slack;
+	/** The first fault from `earliest` to before `place` that found no entry any more, at time `from` at the soonest; else `place`. */
+	beforeFaults(map: Mapping, earliest: number, place: number, from: number): number {
+		const { time, kind, verdict } = this.host;
 		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, earliest);
 			let found = -1;

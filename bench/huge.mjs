@@ -1,4 +1,5 @@
-// node bench/huge.mjs EVENTS FILE: writes a synthetic run (.iot or .csv), replays it as a stream, and prints what that took.
+// node bench/huge.mjs EVENTS FILE [stream|whole|faults|WHATIF[=VALUE]]: writes a synthetic run (.iot or .csv), replays it (as a stream
+// unless "whole"), or takes its history or a what-if of it as a stream, and prints what that took.
 // One JSON line; rss is of this process, whose writing holds no more than a chunk either. With node --expose-gc, held is the most
 // that buffers and heap held after a collection, whatever else the machine did meanwhile.
 import { rmSync, writeSync, openSync, closeSync, statSync } from "node:fs";

@@ -18,7 +18,7 @@ export interface FaultOptions {
 	limit?: number;
 	/** tell these rows alone, explained DMAs too; their verdict is then "mapped" */
 	rows?: ReadonlySet<number>;
-	/** maps and unmaps that are remembered before those that nothing refers to any more are forgotten; default 2^20 */
+	/** maps and unmaps that are remembered before those that nothing refers to any more are forgotten; default 2^16 */
 	kept?: number;
 	signal?: AbortSignal;
 }

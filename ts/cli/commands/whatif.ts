@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { importTrace } from "../../replay/importers/import.ts";
 import type { ReplayOptions } from "../../replay/replay.ts";
+import { openTrace } from "../../replay/stream.ts";
 import { whatIfs } from "../../replay/whatif/index.ts";
 import { type Choice, whatIf } from "../../replay/whatif/run.ts";
 import { amount, warmUpOf, whole } from "../arguments.ts";
@@ -49,8 +49,8 @@ function choicesOf(flags: Flags): Choice[] {
 command.action(async (files: string[], flags: Flags) => {
 	const { json, together = false, from, to, walkCache } = flags;
 	const choices = choicesOf(flags);
-	const trace = await importTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
-	for (const text of renderDamage(trace.report)) console.error(text);
+	const trace = await openTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+	for (const text of renderDamage(trace.head.report)) console.error(text);
 	const hardware = { ...(flags.iotlb === undefined ? {} : { iotlb: flags.iotlb }), ...(walkCache === undefined ? {} : { walkCache }) };
 	const report = await whatIf(trace, choices, { ...hardware, ...warmUpOf(flags), together });
 	console.log(json ? JSON.stringify(report) : renderWhatIf(report));

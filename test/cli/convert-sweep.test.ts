@@ -213,7 +213,7 @@ describe("memory", () => {
 		expect(held(1_000_000, "whole")).toBeGreaterThan(few + 20);
 	});
 
-	it.each(["faults", "lazy"])("of a streamed trace, %s holds chunks too", (how) => {
+	it.each(process.env.IOASID_NIGHTLY ? ["faults", "lazy", "merge", "tenants=2"] : ["faults"])("of a streamed trace, %s holds chunks too", (how) => {
 		const held = (events: number) => {
 			const { stdout, stderr } = spawnSync(process.execPath, ["--expose-gc", join(root, "bench/huge.mjs"), String(events), join(dir, `${how}.iot`), how], { encoding: "utf8" });
 			if (stdout === "") throw new Error(stderr);

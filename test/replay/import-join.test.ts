@@ -180,7 +180,7 @@ describe("synthetic runs", () => {
 		{ mode: "strict", firstStage: true, every: 200 },
 		{ mode: "lazy", every: 20 },
 	] as const)("descriptors that one log lost are told by the other: %j", async ({ every, ...options }) => {
-		const seeds = process.env.IOASID_NIGHTLY ? 200 : 8;
+		const seeds = process.env.IOASID_NIGHTLY ? 200 : 4;
 		let [dmas, bad, lost] = [0, 0, 0];
 		for (let seed = 1; seed <= seeds; seed++) {
 			const run = generateRun({ seed, devices: 3, requests: 80, lost: every, ...options });

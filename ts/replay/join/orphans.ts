@@ -2,7 +2,6 @@
 import type { HostLog } from "../importers/contract.ts";
 import { Guest, type GuestLog } from "../importers/guest-log.ts";
 import { Kind, Scope } from "../trace.ts";
-import type { Anchors } from "./anchors.ts";
 import type { Clock } from "./clock.ts";
 import type { Ownership } from "./ownership.ts";
 
@@ -30,7 +29,7 @@ export function lostWithin({ events }: GuestLog, { rows: { time, length } }: Hos
 }
 
 /** Gives unmaps without an invalidation the nearest one of their domain and address that has no partner either. */
-export function adoptInvalidations(guest: GuestLog, { rows, devices }: HostLog, owners: Ownership, anchors: Anchors, clock: Clock): void {
+export function adoptInvalidations(guest: GuestLog, { rows, devices }: HostLog, owners: Ownership, anchors: { rows: Int32Array; rowOfUnmap: Int32Array }, clock: Clock): void {
 	const paired = new Set(anchors.rows);
 	const orphans = new Map<string, number[]>();
 	for (let row = 0; row < rows.length; row++) {

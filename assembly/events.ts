@@ -1,11 +1,14 @@
 // A recorded run: columns of events in, one answer per event out. Tables follow map and unmap events; caches follow
 // recorded invalidations alone, as on the machine that was recorded.
 import { translate } from "./architectures";
+import { invalidateDeviceTlb } from "./device-tlb";
 import { mapPages, peekTable, unmapPages } from "./formats";
 import { invalidate } from "./invalidate";
 import {
   ACCESS_ANY,
-  ACCESS_WRITE,
+  ACCESS_DEVICE,
+  ACCESS_NO_PAGE_REQUEST,
+  ANSWER_DEVICE_TLB,
   ANSWER_EDITED,
   ANSWER_EMPTY,
   ANSWER_FAULT,
@@ -17,6 +20,9 @@ import {
   ANSWER_UNEXPLAINED,
   ANSWER_VERDICT,
   ANSWER_WRONG,
+  ARCH_AMDVI,
+  ARCH_VTD,
+  COST_DEVICE_TLB,
   COST_HIT,
   COST_OTHER,
   COST_REFERENCES,
@@ -25,14 +31,21 @@ import {
   EVENT_FAULT,
   EVENT_INVALIDATE,
   EVENT_MAP,
+  EVERY_PASID,
+  HIT_DEVICE_TLB,
   HIT_IOTLB,
   HIT_NONE,
   INV_CACHE_CONTEXT,
   INV_CACHE_IOTLB,
   INV_CACHE_PASID,
   INV_DEVICE,
+  INV_GLOBAL,
+  INV_PAGE,
+  INV_PASID,
+  INV_PASID_PAGE,
   INV_TABLES_ONLY,
   MAP_REPLACE,
+  NO_PASID,
   OUTCOME_TRANSLATED,
   RESULT_FAULT,
   RESULT_HIT,
@@ -43,13 +56,17 @@ import {
   RUN_COSTS,
   RUN_DEVICE_BYTES,
   RUN_DEVICE_DMA,
+  RUN_DEVICE_DOMAIN,
   RUN_DEVICE_PEAK,
   RUN_DEVICE_PREFETCHES,
   RUN_DEVICE_PREFETCH_REFERENCES,
   RUN_DEVICE_RID,
   RUN_DEVICE_TABLE,
+  RUN_DEVICE_TLB,
+  RUN_DEVICE_TLB_HITS,
   RUN_IGNORE_INVALIDATIONS,
   RUN_PREFETCH,
+  RUN_PROCESS_TAGS,
   RUN_VERIFY,
   STATUS_FAULT,
   STATUS_TRANSLATED,
@@ -59,7 +76,7 @@ import {
 } from "./layout";
 import { Engine } from "./memory/physical";
 import { books, geometryOf } from "./table";
-import { walkOf } from "./unit";
+import { priv, walkOf } from "./unit";
 
 @unmanaged @final
 class RunDevice {
@@ -77,6 +94,10 @@ class RunDevice {
   peak: u64;
   prefetches: u64;
   prefetchReferences: u64;
+  tlbHits: u64;
+  tlbRequests: u64;
+  tlbInvalidations: u64;
+  domain: u64;
 }
 
 @inline
@@ -87,6 +108,8 @@ function deviceAt(devices: usize, id: u32): RunDevice {
   if (offsetof<RunDevice>("peak") != RUN_DEVICE_PEAK) ERROR("RUN_DEVICE_PEAK");
   if (offsetof<RunDevice>("prefetches") != RUN_DEVICE_PREFETCHES) ERROR("RUN_DEVICE_PREFETCHES");
   if (offsetof<RunDevice>("prefetchReferences") != RUN_DEVICE_PREFETCH_REFERENCES) ERROR("RUN_DEVICE_PREFETCH_REFERENCES");
+  if (offsetof<RunDevice>("tlbHits") != RUN_DEVICE_TLB_HITS) ERROR("RUN_DEVICE_TLB_HITS");
+  if (offsetof<RunDevice>("domain") != RUN_DEVICE_DOMAIN) ERROR("RUN_DEVICE_DOMAIN");
   if (offsetof<RunDevice>() != RUN_DEVICE_BYTES) ERROR("RUN_DEVICE_BYTES");
   return changetype<RunDevice>(devices + id * RUN_DEVICE_BYTES);
 }
@@ -114,10 +137,16 @@ function access(
   m: Engine, unit: usize, d: RunDevice, pasid: u32, address: u64, pa: u64, kind: u32, how: u32, verdict: u32, flags: u32,
 ): u32 {
   const result = <usize>m.result;
-  const status = translate(m, unit, d.rid, pasid, address, how, result);
+  // an interrupt is written untranslated, whatever the device keeps (PCIe ATS 2.1; x86: 0xfeexxxxx)
+  const interrupt = address >> 20 == 0xfee && pasid == NO_PASID && (priv(unit).arch == ARCH_VTD || priv(unit).arch == ARCH_AMDVI);
+  const atDevice = (flags & RUN_DEVICE_TLB) != 0 && !interrupt;
+  const status = translate(m, unit, d.rid, pasid, address, atDevice ? how | ACCESS_DEVICE | ACCESS_NO_PAGE_REQUEST : how, result);
   d.dma += 1;
   let answer: u32 = 0;
   const hit = status == STATUS_TRANSLATED && load<u32>(result, RESULT_HIT) == HIT_IOTLB;
+  const own = atDevice && status == STATUS_TRANSLATED && load<u32>(result, RESULT_HIT) == HIT_DEVICE_TLB;
+  if (own) d.tlbHits += 1;
+  else if (atDevice) d.tlbRequests += 1;
   if (status == STATUS_FAULT) {
     answer = ANSWER_FAULT;
     d.faults += 1;
@@ -127,9 +156,9 @@ function access(
     // a recorder that gives no reason (0) told of the fault alone
     else answer |= pa == 0 || load<u32>(result, RESULT_FAULT) == <u32>pa ? ANSWER_MATCHED : ANSWER_WRONG;
   } else {
-    if (hit) {
-      answer = ANSWER_HIT;
-      d.hits += 1;
+    if (hit || own) {
+      answer = own ? ANSWER_DEVICE_TLB : ANSWER_HIT;
+      if (hit) d.hits += 1;
       if (flags & RUN_VERIFY && d.table != 0) {
         const outcome = peekTable(m, geometryOf(d.table), address, how);
         if (outcome != OUTCOME_TRANSLATED || walkOf(m.silent, 0).pa != load<u64>(result, RESULT_PA)) {
@@ -150,6 +179,27 @@ function access(
   else if (judged == ANSWER_WRONG) d.wrong += 1;
   else d.unexplained += 1;
   return answer;
+}
+
+/**
+ * The Invalidate Requests that a kernel sends along with an invalidation, one to each device whose translations it names.
+ * `pasid` 0 is that of requests without one (RID_PASID).
+ */
+function invalidateDevices(unit: usize, devices: usize, count: u32, scope: u32, id: u32, pasid: u32, first: u64, last: u64, flags: u32): void {
+  const process = (flags & RUN_PROCESS_TAGS) != 0;
+  const domain = process ? pasid : id;
+  const spaced = scope == INV_PASID || scope == INV_PASID_PAGE;
+  const whose: u32 = !spaced ? EVERY_PASID : process || pasid == 0 ? NO_PASID : pasid;
+  if (scope != INV_PAGE && scope != INV_PASID_PAGE) {
+    first = 0;
+    last = 0xffff_ffff_ffff_ffff;
+  }
+  for (let i: u32 = 0; i < count; i++) {
+    const d = deviceAt(devices, i);
+    if (scope == INV_DEVICE ? d.rid != id : scope != INV_GLOBAL && d.domain != domain) continue;
+    d.tlbInvalidations += 1;
+    invalidateDeviceTlb(unit, d.rid, whose, first, last);
+  }
 }
 
 /**
@@ -191,6 +241,9 @@ export function runEvents(
       const caches: u32 = INV_CACHE_IOTLB | (flags & RUN_IGNORE_INVALIDATIONS ? INV_TABLES_ONLY : 0);
       if (how == INV_DEVICE) invalidate(unit, INV_CACHE_CONTEXT | INV_CACHE_PASID, how, 0, 0, id, 0, 0);
       else invalidate(unit, caches, how, id, load<u32>(pasids + (<usize>i << 2)), 0, address, last);
+      if ((flags & (RUN_DEVICE_TLB | RUN_IGNORE_INVALIDATIONS)) == RUN_DEVICE_TLB) {
+        invalidateDevices(unit, devices, deviceCount, how, id, load<u32>(pasids + (<usize>i << 2)), address, last, flags);
+      }
       answer = ANSWER_EDITED;
     } else if (id < deviceCount) {
       const d = deviceAt(devices, id);
@@ -209,11 +262,12 @@ export function runEvents(
           let price: f64 = load<f64>(costs + COST_HIT);
           // an answer of the IOTLB may have needed device tables: references count then too
           const after = spent(unit, costs);
-          if (!(answer & ANSWER_HIT)) price = load<f64>(costs + COST_OTHER);
+          if (answer & ANSWER_DEVICE_TLB) price = load<f64>(costs + COST_DEVICE_TLB);
+          else if (!(answer & ANSWER_HIT)) price = load<f64>(costs + COST_OTHER);
           store<f32>(prices + (<usize>i << 2), <f32>(price + after - before));
           before = after;
         }
-        if (flags & RUN_PREFETCH && leaf != 0 && !(answer & ANSWER_HIT)) {
+        if (flags & RUN_PREFETCH && leaf != 0 && !(answer & (ANSWER_HIT | ANSWER_DEVICE_TLB))) {
           prefetch(m, unit, d, pasid, address, leaf);
           if (flags & RUN_COSTS) before = spent(unit, costs);
         }

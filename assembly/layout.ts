@@ -462,6 +462,7 @@ export const ANSWER_HIT = 4;
 export const ANSWER_STALE = 8; // a cache answered what the table no longer gives
 export const ANSWER_FAULT = 16;
 export const ANSWER_VERDICT = 32; // the recorder's cache verdict differs
+export const ANSWER_DEVICE_TLB = 64; // the device's own TLB answered: the IOTLB was not asked
 // answer byte of a map or unmap event
 export const ANSWER_EDITED = 1;
 export const ANSWER_REFUSED = 2; // the edit failed: code column holds EDIT_*
@@ -472,13 +473,16 @@ export const RUN_IGNORE_INVALIDATIONS = 1; // of the IOTLB; stale table pointers
 export const RUN_VERIFY = 2; // check every cached answer against the table
 export const RUN_PREFETCH = 8; // a walk fetches the next page's translation too
 export const RUN_COSTS = 4; // fill the cost column from the table of costs
+export const RUN_DEVICE_TLB = 16; // requests are those of devices with a TLB of their own; invalidations reach these too
+export const RUN_PROCESS_TAGS = 32; // with RUN_DEVICE_TLB: invalidations name a device's domain as a PASID of domain 0
 
 // costs of a request, all f64: [stage 0 first, 1 second, 2 device tables][level 0 to 7] of one memory reference, then of
 // what is paid without any
 export const COST_REFERENCES = 0;
 export const COST_HIT = COST_REFERENCES + 3 * 8 * 8; // an answer of the IOTLB
 export const COST_OTHER = COST_HIT + 8; // every other request, on top of its references
-export const COST_TABLE_BYTES = COST_OTHER + 8;
+export const COST_DEVICE_TLB = COST_OTHER + 8; // an answer of a device's own TLB
+export const COST_TABLE_BYTES = COST_DEVICE_TLB + 8;
 
 // ---- per-device state of a run
 export const RUN_DEVICE_RID = 0; // u32
@@ -495,4 +499,8 @@ export const RUN_DEVICE_STALE = RUN_DEVICE_UNEXPLAINED + 8;
 export const RUN_DEVICE_PEAK = RUN_DEVICE_STALE + 8;
 export const RUN_DEVICE_PREFETCHES = RUN_DEVICE_PEAK + 8;
 export const RUN_DEVICE_PREFETCH_REFERENCES = RUN_DEVICE_PREFETCHES + 8;
-export const RUN_DEVICE_BYTES = RUN_DEVICE_PREFETCH_REFERENCES + 8;
+export const RUN_DEVICE_TLB_HITS = RUN_DEVICE_PREFETCH_REFERENCES + 8;
+export const RUN_DEVICE_TLB_REQUESTS = RUN_DEVICE_TLB_HITS + 8; // translation requests
+export const RUN_DEVICE_TLB_INVALIDATIONS = RUN_DEVICE_TLB_REQUESTS + 8; // Invalidate Requests to the device
+export const RUN_DEVICE_DOMAIN = RUN_DEVICE_TLB_INVALIDATIONS + 8; // u64, as invalidations name it
+export const RUN_DEVICE_BYTES = RUN_DEVICE_DOMAIN + 8;

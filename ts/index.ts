@@ -16,7 +16,7 @@ export { missCurve, missCurves, type PassOptions, simulate } from "./replay/curv
 export { hitsAt, missRatioAt } from "./replay/curve/hit-counts.ts";
 export type { CurveAccesses, CurveReport, CurveResult, HitCurve, Sampling, SimulatedPoint } from "./replay/curve/types.ts";
 export { ReplayError, type ReplayErrorCode } from "./replay/errors.ts";
-export { type FaultOptions, faultReport } from "./replay/history.ts";
+export { type FaultOptions, faultReport, faultReportOf } from "./replay/history.ts";
 export type { Cause, EventRef, FaultReport, FaultStory, Histogram, HotPage, LifeTimes } from "./replay/history/types.ts";
 export { type ImportOptions, importTrace } from "./replay/importers/import.ts";
 export type { LoggedFault } from "./replay/logged-fault.ts";

@@ -213,6 +213,16 @@ describe("memory", () => {
 		expect(held(1_000_000, "whole")).toBeGreaterThan(few + 20);
 	});
 
+	it.each(process.env.IOASID_NIGHTLY ? ["faults", "lazy", "merge", "tenants=2"] : ["faults"])("of a streamed trace, %s holds chunks too", (how) => {
+		const held = (events: number) => {
+			const { stdout, stderr } = spawnSync(process.execPath, ["--expose-gc", join(root, "bench/huge.mjs"), String(events), join(dir, `${how}.iot`), how], { encoding: "utf8" });
+			if (stdout === "") throw new Error(stderr);
+			return JSON.parse(stdout).held / 2 ** 20;
+		};
+		// 450,000 events more are 18 MiB of columns
+		expect(held(600_000)).toBeLessThan(held(150_000) + 12);
+	});
+
 	it.runIf(process.env.IOASID_NIGHTLY)("10^8 events stay within 2 GiB", { timeout: 1_800_000 }, () => {
 		expect(huge(100_000_000, "stream").rss).toBeLessThan(2 * 2 ** 30);
 		expect(huge(20_000_000, "stream", "csv").rss).toBeLessThan(2 * 2 ** 30);

@@ -1,9 +1,10 @@
 /** Faults joined to the history of their pages, and life times of maps. */
 import { describe, expect, test } from "vitest";
-import { faultReport } from "../../ts/replay/history.ts";
+import { faultReport, faultReportOf } from "../../ts/replay/history.ts";
 import { importTrace } from "../../ts/replay/importers/import.ts";
 import { replayTrace } from "../../ts/replay/replay.ts";
 import { RowBuffer, setNumber } from "../../ts/replay/rows.ts";
+import { streamOf } from "../../ts/replay/stream.ts";
 import { Access, Kind, Scope, type Trace } from "../../ts/replay/trace.ts";
 import { randomTrace } from "./curve/random-trace.ts";
 
@@ -166,6 +167,18 @@ describe("maps", () => {
 		expect(maps.ended + maps.alive).toBe(maps.maps);
 		expect(maps.histogram.counts.reduce((a, b) => a + b)).toBe(maps.ended);
 		expect(maps.neverUnmapped.length).toBe(Math.min(100, maps.alive));
+	});
+});
+
+describe("a history that forgets", () => {
+	test.each([{ strict: 1 }, { strict: 0.5 }])("what nothing refers to any more tells the same, chunk by chunk too: %j", async ({ strict }) => {
+		const trace = randomTrace({ seed: 41, events: 8000, strict });
+		const whole = faultReport(trace, { limit: 5000 });
+		expect(whole.stories.length).toBeGreaterThan(500);
+		for (const kept of [1, 300]) {
+			expect(faultReport(trace, { limit: 5000, kept })).toEqual(whole);
+			expect(await faultReportOf(streamOf(trace), { limit: 5000, kept })).toEqual(whole);
+		}
 	});
 });
 

@@ -3,8 +3,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { REPLAY_FORMATS, type ReplayFormatName } from "../../ts/replay/formats.ts";
 import { importTrace } from "../../ts/replay/importers/import.ts";
 import { replayTrace } from "../../ts/replay/replay.ts";
-import { RowBuffer, setNumber, trimmed } from "../../ts/replay/rows.ts";
+import { RowBuffer, setNumber, slice, trimmed } from "../../ts/replay/rows.ts";
 import { Access, type Columns, Kind, Scope, type Trace } from "../../ts/replay/trace.ts";
+import { streamOf } from "../../ts/replay/stream.ts";
+import type { WhatIf } from "../../ts/replay/whatif/contract.ts";
+import { whatIfs } from "../../ts/replay/whatif/index.ts";
 import { lazy } from "../../ts/replay/whatif/lazy.ts";
 import { merge } from "../../ts/replay/whatif/merge.ts";
 import { whatIf } from "../../ts/replay/whatif/run.ts";
@@ -36,6 +39,12 @@ function traceOf(rows: Row[], devices = 1): Trace {
 	};
 }
 
+/** What a what-if makes of a trace in memory. */
+async function applied<Value>(whatIf: WhatIf<Value>, trace: Trace, value: Value) {
+	const change = await whatIf.apply({ trace: streamOf(trace), options: {} }, value);
+	return { ...change, trace: change.trace.trace as Trace };
+}
+
 const rowsOf = ({ length, time, kind, id, iova, size }: Columns) => Array.from({ length }, (_, i) => [time[i], Object.keys(Kind).find((name) => Kind[name as keyof typeof Kind] === kind[i]), id[i], iova[2 * i], size[2 * i]]);
 
 let cut: Trace;
@@ -45,7 +54,7 @@ beforeAll(async () => {
 });
 
 describe("lazy invalidation", () => {
-	test("flushes the domain when the queue is full, or its time is up", () => {
+	test("flushes the domain when the queue is full, or its time is up", async () => {
 		const trace = traceOf([
 			[0, "map", 0, 0x1000, PAGE, 0x801000],
 			[1, "map", 0, 0x2000, PAGE, 0x802000],
@@ -58,7 +67,7 @@ describe("lazy invalidation", () => {
 			[21, "invalidate", 3, 0x3000, PAGE],
 			[200, "dma", 0, 0x9000, PAGE],
 		]);
-		const { trace: changed, extra } = lazy.apply({ trace, options: {} }, { entries: 2, timeout: 100 });
+		const { trace: changed, extra } = await applied(lazy, trace, { entries: 2, timeout: 100 });
 		const flushes = rowsOf(changed.columns).filter(([, kind]) => kind === "invalidate");
 		expect(flushes).toEqual([
 			[12, "invalidate", 3, 0, 0],
@@ -73,7 +82,7 @@ describe("lazy invalidation", () => {
 		]);
 	});
 
-	test("gives no address again before its flush", () => {
+	test("gives no address again before its flush", async () => {
 		const trace = traceOf([
 			[0, "map", 0, 0x1000, 2 * PAGE, 0x801000],
 			[1, "dma", 0, 0x1008, PAGE, 0x801008],
@@ -84,7 +93,7 @@ describe("lazy invalidation", () => {
 			[500, "map", 0, 0x2000, PAGE, 0xa01000],
 			[501, "dma", 0, 0x2010, PAGE, 0xa01010],
 		]);
-		const { trace: changed } = lazy.apply({ trace, options: {} }, { entries: 100, timeout: 50 });
+		const { trace: changed } = await applied(lazy, trace, { entries: 100, timeout: 50 });
 		expect(rowsOf(changed.columns).map(([time, kind, , iova]) => [time, kind, iova])).toEqual([
 			[0, "map", 0x1000],
 			[1, "dma", 0x1008],
@@ -107,8 +116,8 @@ describe("lazy invalidation", () => {
 	});
 
 	test("and strict again has one invalidation for each unmap", async () => {
-		const lazily = lazy.apply({ trace: cut, options: {} }, { entries: 64, timeout: 2000 });
-		const strictly = strict.apply(lazily, true);
+		const lazily = await applied(lazy, cut, { entries: 64, timeout: 2000 });
+		const strictly = await applied(strict, lazily.trace, true);
 		const { columns } = strictly.trace;
 		const pageInvalidations = columns.kind.reduce((sum, kind, i) => sum + Number(kind === Kind.invalidate && columns.flags[i] === Scope.page), 0);
 		expect(pageInvalidations).toBeGreaterThan(1000);
@@ -126,7 +135,7 @@ describe("merged leaves", () => {
 		const order = [...all].sort((a, b) => ((a * 7) % 512) - ((b * 7) % 512));
 		const rows = pages(order, (page) => 64 * M2 + page * PAGE);
 		rows.push([600, "dma", 0, 4 * M2 + 5 * PAGE, PAGE, 64 * M2 + 5 * PAGE], [601, "dma", 0, 4 * M2 + 300 * PAGE, PAGE, 64 * M2 + 300 * PAGE]);
-		const change = merge.apply({ trace: traceOf(rows), options: {} }, "2M");
+		const change = await applied(merge, traceOf(rows), "2M");
 		expect(change.extra).toEqual([{ label: "blocks merged", value: 1 }]);
 		const { dma, iotlb, perPageSize } = await replayTrace(change.trace);
 		expect(dma).toMatchObject({ matched: 2, wrongAddress: 0 });
@@ -134,19 +143,19 @@ describe("merged leaves", () => {
 		expect(perPageSize).toEqual([{ bytes: M2, hits: 1, misses: 1 }]);
 	});
 
-	test("do not come of outputs that are out of order, misaligned or of other rights", () => {
-		const blocks = (rows: Row[]) => merge.apply({ trace: traceOf(rows), options: {} }, "2M").extra?.[0].value;
-		expect(blocks(pages(all, (page) => 64 * M2 + page * PAGE))).toBe(1);
-		expect(blocks(pages(all, (page) => 64 * M2 + PAGE + page * PAGE))).toBe(0);
-		expect(blocks(pages(all, (page) => 64 * M2 + (page === 7 ? 9999 : page) * PAGE))).toBe(0);
-		expect(blocks(pages(all.slice(1), (page) => 64 * M2 + page * PAGE))).toBe(0);
+	test("do not come of outputs that are out of order, misaligned or of other rights", async () => {
+		const blocks = async (rows: Row[]) => (await applied(merge, traceOf(rows), "2M")).extra?.[0].value;
+		expect(await blocks(pages(all, (page) => 64 * M2 + page * PAGE))).toBe(1);
+		expect(await blocks(pages(all, (page) => 64 * M2 + PAGE + page * PAGE))).toBe(0);
+		expect(await blocks(pages(all, (page) => 64 * M2 + (page === 7 ? 9999 : page) * PAGE))).toBe(0);
+		expect(await blocks(pages(all.slice(1), (page) => 64 * M2 + page * PAGE))).toBe(0);
 		const other = pages(all, (page) => 64 * M2 + page * PAGE);
 		other[9][6] = Access.read;
-		expect(blocks(other)).toBe(0);
+		expect(await blocks(other)).toBe(0);
 		// a hole that is filled again makes the block whole again
 		const again = pages(all, (page) => 64 * M2 + page * PAGE);
 		again.push([700, "unmap", 0, 4 * M2, 2 * PAGE], [701, "map", 0, 4 * M2, 2 * PAGE, 64 * M2]);
-		expect(blocks(again)).toBe(2);
+		expect(await blocks(again)).toBe(2);
 	});
 
 	test("change no address of a recorded run", async () => {
@@ -156,7 +165,7 @@ describe("merged leaves", () => {
 });
 
 describe("tenants", () => {
-	test("have devices, domains and invalidations of their own, in the order of time", () => {
+	test("have devices, domains and invalidations of their own, in the order of time", async () => {
 		const trace = traceOf(
 			[
 				[0, "map", 0, 0x1000, PAGE, 0x801000],
@@ -166,7 +175,7 @@ describe("tenants", () => {
 			],
 			2,
 		);
-		const { trace: changed } = tenants.apply({ trace, options: {} }, { count: 2, shift: 15 });
+		const { trace: changed } = await applied(tenants, trace, { count: 2, shift: 15 });
 		expect(changed.devices.map(({ domain }) => domain)).toEqual([3, 4, 1, 2]);
 		expect(new Set(changed.devices.map(({ rid }) => rid)).size).toBe(4);
 		expect(rowsOf(changed.columns).map(([time, kind, id]) => [time, kind, id])).toEqual([
@@ -193,10 +202,10 @@ describe("tenants", () => {
 		expect(crowded).toBeLessThan(4 * small);
 	});
 
-	test("are refused when numbers run out", () => {
+	test("are refused when numbers run out", async () => {
 		expect(() => tenants.parse("0")).toThrow(RangeError);
 		expect(() => tenants.parse("x")).toThrow(RangeError);
-		expect(() => tenants.apply({ trace: traceOf([], 20), options: {} }, { count: 4096, shift: 0 })).toThrow(/domain id|requester id/);
+		await expect(applied(tenants, traceOf([], 20), { count: 4096, shift: 0 })).rejects.toThrow(/domain id|requester id/);
 	});
 });
 
@@ -226,6 +235,26 @@ describe("the report", () => {
 		expect(variants[2].figures.dma).toBe(2 * base.dma);
 		expect(variants[2].figures.invalidations).toBeLessThan(variants[1].figures.invalidations);
 		await expect(whatIf(few, [{ name: "magic", value: 1 }])).rejects.toThrow(RangeError);
+	});
+});
+
+describe("a trace that streams", () => {
+	test("has the same figures under every what-if, in whatever chunks it comes", async () => {
+		const few = { ...cut, columns: trimmed(cut.columns, 6000) };
+		const { head, trace } = streamOf(few);
+		const passing = {
+			head: { ...head, frames: head.frames },
+			async *chunks() {
+				for (let from = 0; from < few.columns.length; from += 2500) yield slice(few.columns, from, Math.min(from + 2500, few.columns.length));
+			},
+		};
+		const values = { strict: true, lazy: { entries: 64, timeout: 3000 }, merge: "2M", tenants: { count: 8, shift: 700 }, prefetch: true, "device-tlb": { sets: 16, ways: 4 }, format: "riscv-sv48x4", nested: "2M" };
+		const choices = Object.entries(values).map(([name, value]) => ({ name, value: value as unknown }));
+		expect(choices.map(({ name }) => name)).toEqual(whatIfs.map(({ name }) => name));
+		choices.push({ name: "tenants", value: { count: 9, shift: 0 } });
+		const together = await whatIf(passing, choices.slice(1, 4), { together: true });
+		expect(together).toEqual(await whatIf(trace as Trace, choices.slice(1, 4), { together: true }));
+		expect(await whatIf(passing, choices)).toEqual(await whatIf(few, choices));
 	});
 });
 

@@ -1,6 +1,17 @@
 import { InvalidArgumentError } from "commander";
-import { EngineError, parseCacheConfig } from "../engine/index.ts";
+import { type CacheConfig, EngineError, parseCacheConfig } from "../engine/index.ts";
 import type { IotlbChoice } from "../replay/machine.ts";
+
+/** A device-TLB as options name it. @throws InvalidArgumentError */
+export function deviceTlb(text: string): CacheConfig | false {
+	if (text === "off") return false;
+	try {
+		return parseCacheConfig(text, "--device-tlb");
+	} catch (error) {
+		if (error instanceof EngineError) throw new InvalidArgumentError(`${error.message}; or off`);
+		throw error;
+	}
+}
 
 /** An IOTLB as options name it. @throws InvalidArgumentError */
 export function iotlb(text: string): IotlbChoice {

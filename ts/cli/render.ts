@@ -35,6 +35,10 @@ export function renderSummary(summary: ReplaySummary): string {
 	if (summary.perPageSize.length > 1) {
 		out.push(`by page size: ${summary.perPageSize.map(({ bytes: size, hits, misses }) => `${size === null ? "faults" : bytes(size)} ${percent(hits, hits + misses)} of ${number(hits + misses)}`).join(", ")}`);
 	}
+	if (summary.deviceTlb !== null) {
+		const { hits, requests, invalidations } = summary.deviceTlb;
+		out.push(`device-TLBs ${percent(hits, hits + requests)} of ${number(hits + requests)}: ${number(requests)} translation requests, ${number(invalidations)} Invalidate Requests`);
+	}
 	if (summary.latency !== null) {
 		const { unit, mean, p50, p99, most } = summary.latency;
 		out.push(`latency mean ${mean.toFixed(1)}, p50 ${p50}, p99 ${p99}, most ${most} ${unit}`.trimEnd());

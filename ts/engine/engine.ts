@@ -7,7 +7,7 @@ import { PageTable } from "./page-table.ts";
 import type { PageTableConfig } from "./page-table-config.ts";
 import { HostRegions, PhysicalMemory } from "./physical-memory.ts";
 import { type EngineConfig, type EnginePlan, largestKnob, planEngine, type RegionConfig } from "./plan.ts";
-import { EventRun } from "./run.ts";
+import { EventRun, type RunDevice } from "./run.ts";
 import { Unit } from "./unit.ts";
 import { Views } from "./views.ts";
 
@@ -143,7 +143,7 @@ export class Engine {
 	}
 
 	/** Prepare a run of recorded events on a unit (knob `run`). @throws EngineError OutOfRecords */
-	createRun(unit: Unit, devices: Array<{ rid: number; table: PageTable | null }>): EventRun {
+	createRun(unit: Unit, devices: readonly RunDevice[]): EventRun {
 		this.check("Engine.createRun");
 		const { plan, base } = this;
 		if (devices.length > plan.runDeviceCount) {

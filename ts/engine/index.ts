@@ -17,7 +17,7 @@ export type { PageTableConfig } from "./page-table-config.ts";
 export type { TableFormatName, TceName } from "./page-table-formats.ts";
 export { PhysicalMemory } from "./physical-memory.ts";
 export { type EngineConfig, type EnginePlan, type HostMemory, planEngine, type RegionConfig, type UnitConfig } from "./plan.ts";
-export { EventRun, type RequestCosts, type RunColumns, type RunDeviceCounters } from "./run.ts";
+export { EventRun, type RequestCosts, type RunColumns, type RunDevice, type RunDeviceCounters, type RunOptions } from "./run.ts";
 export type { AccessKind, RequestType, TranslateOptions } from "./request.ts";
 export type { Completion, Translation } from "./translation.ts";
 export type { CacheCounters, UnitCounters } from "./counters.ts";

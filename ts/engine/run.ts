@@ -1,4 +1,5 @@
 import {
+	COST_DEVICE_TLB,
 	COST_HIT,
 	COST_OTHER,
 	COST_REFERENCES,
@@ -6,6 +7,7 @@ import {
 	RUN_COSTS,
 	RUN_DEVICE_BYTES,
 	RUN_DEVICE_DMA,
+	RUN_DEVICE_DOMAIN,
 	RUN_DEVICE_FAULTS,
 	RUN_DEVICE_HITS,
 	RUN_DEVICE_MATCHED,
@@ -17,10 +19,15 @@ import {
 	RUN_DEVICE_RID,
 	RUN_DEVICE_STALE,
 	RUN_DEVICE_TABLE,
+	RUN_DEVICE_TLB,
+	RUN_DEVICE_TLB_HITS,
+	RUN_DEVICE_TLB_INVALIDATIONS,
+	RUN_DEVICE_TLB_REQUESTS,
 	RUN_DEVICE_UNEXPLAINED,
 	RUN_DEVICE_WRONG,
 	RUN_IGNORE_INVALIDATIONS,
 	RUN_PREFETCH,
+	RUN_PROCESS_TAGS,
 	RUN_VERIFY,
 	TABLE_KEEP,
 } from "../../assembly/layout.ts";
@@ -59,6 +66,8 @@ export interface RunColumns {
 export interface RequestCosts {
 	/** an answer of the IOTLB */
 	hit?: number;
+	/** an answer of a device's own TLB */
+	deviceTlb?: number;
 	/** every other request, on top of its memory references */
 	miss?: number;
 	/** one memory reference of a walk, by level */
@@ -84,6 +93,34 @@ export interface RunDeviceCounters {
 	/** translations fetched ahead, and the memory references that took: in no other figure of the device */
 	prefetches: number;
 	prefetchReferences: number;
+	/** requests that the device's own TLB answered: they are neither hits nor misses */
+	tlbHits: number;
+	/** translation requests, which the IOTLB or a walk answered */
+	tlbRequests: number;
+	/** Invalidate Requests to the device */
+	tlbInvalidations: number;
+}
+
+/** One device of a run. */
+export interface RunDevice {
+	rid: number;
+	table: PageTable | null;
+	/** by which invalidations name its translations; for device-TLBs alone */
+	domain?: number;
+}
+
+export interface RunOptions {
+	/** caches are never cleared */
+	ignoreInvalidations?: boolean;
+	/** check every cached answer against the table; default true */
+	verify?: boolean;
+	/** a walk fetches the next page's translation too */
+	prefetch?: boolean;
+	/**
+	 * Requests are those of devices with a TLB of their own (knob `deviceTlb` of the unit; routes must allow ATS), which invalidations
+	 * of their domain reach. `process`: these name the domain as a PASID of domain 0.
+	 */
+	deviceTlb?: "domain" | "process";
 }
 
 /** Runs columns of recorded events through one unit, with tables that were lent to the engine. */
@@ -96,11 +133,12 @@ export class EventRun {
 		private readonly buffer: { offset: number; capacity: number; costs: number },
 		private readonly records: { offset: number; capacity: number },
 		readonly unit: Unit,
-		devices: Array<{ rid: number; table: PageTable | null }>,
+		devices: readonly RunDevice[],
 	) {
 		const view = views.data();
 		views.bytes().fill(0, records.offset, records.offset + devices.length * RUN_DEVICE_BYTES);
-		devices.forEach(({ rid, table }, i) => {
+		devices.forEach(({ rid, table, domain }, i) => {
+			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_DOMAIN, domain ?? 0, true);
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_RID, rid, true);
 			view.setUint32(records.offset + i * RUN_DEVICE_BYTES + RUN_DEVICE_TABLE, table?.record ?? 0, true);
 			// a kernel does not free a table at the unmap of its last page: the walk caches may point to it until they are invalidated
@@ -122,6 +160,7 @@ export class EventRun {
 		};
 		put(COST_HIT, costs.hit ?? 0, "hit");
 		put(COST_OTHER, costs.miss ?? 0, "miss");
+		put(COST_DEVICE_TLB, costs.deviceTlb ?? 0, "deviceTlb");
 		for (const [stage, name] of (["first", "second", "tables"] as const).entries()) {
 			const levels = costs[name] ?? [];
 			if (levels.length > 8) throw new EngineError("BadConfig", `${levels.length} levels, there are 8 at most`, { operation: "EventRun.setCosts", knob: name });
@@ -161,9 +200,10 @@ export class EventRun {
 		};
 	}
 
-	/** Run events [from, to) of the buffer. `verify` checks every cached answer against the table; `prefetch` fetches the next page's translation after every walk. */
-	run(from: number, to: number, options: { ignoreInvalidations?: boolean; verify?: boolean; prefetch?: boolean } = {}): void {
-		const flags = (options.ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (options.verify === false ? 0 : RUN_VERIFY) | (this.priced ? RUN_COSTS : 0) | (options.prefetch ? RUN_PREFETCH : 0);
+	/** Run events [from, to) of the buffer. */
+	run(from: number, to: number, { ignoreInvalidations = false, verify = true, prefetch = false, deviceTlb }: RunOptions = {}): void {
+		const devices = deviceTlb === undefined ? 0 : RUN_DEVICE_TLB | (deviceTlb === "process" ? RUN_PROCESS_TAGS : 0);
+		const flags = (ignoreInvalidations ? RUN_IGNORE_INVALIDATIONS : 0) | (verify ? RUN_VERIFY : 0) | (this.priced ? RUN_COSTS : 0) | (prefetch ? RUN_PREFETCH : 0) | devices;
 		this.exports.run(this.context, this.unit.record, this.buffer.offset, this.buffer.capacity, from, to, this.records.offset, this.deviceCount, flags, this.buffer.costs);
 	}
 
@@ -188,6 +228,9 @@ export class EventRun {
 			peakBytes: at(RUN_DEVICE_PEAK),
 			prefetches: at(RUN_DEVICE_PREFETCHES),
 			prefetchReferences: at(RUN_DEVICE_PREFETCH_REFERENCES),
+			tlbHits: at(RUN_DEVICE_TLB_HITS),
+			tlbRequests: at(RUN_DEVICE_TLB_REQUESTS),
+			tlbInvalidations: at(RUN_DEVICE_TLB_INVALIDATIONS),
 		};
 	}
 }

@@ -1,5 +1,6 @@
 /** A machine for what-ifs: tables of any format, one stage or two, routed by the engine's own words, without core. */
 import { Engine, type EventRun, type PageTable, type UnitConfig } from "../engine/index.ts";
+import { allowAts, atsRegisters } from "./ats-words.ts";
 import { type FormatChoice, REPLAY_FORMATS, type ReplayFormat, type ReplayFormatName } from "./formats.ts";
 import type { TraceHead } from "./head.ts";
 import { Kind, NO_PASID } from "./trace.ts";
@@ -51,7 +52,7 @@ export function setUpDirect(trace: TraceHead, name: ReplayFormatName, nested: Di
 	const total = trace.frames + SPARE_FRAMES + 8 * devices.length;
 	const guestFrames = nested === undefined ? 0 : Math.ceil(total / 512) + 8;
 	const engine = Engine.create({
-		units: [{ ...unit, architecture: kind.architecture, ...(kind.registers === undefined ? {} : { registers: kind.registers }) }],
+		units: [{ ...unit, architecture: kind.architecture, registers: { ...kind.registers, ...(unit.deviceTlb ? atsRegisters(kind.architecture) : {}) } }],
 		tables: { frames: total + guestFrames + gibs.size * perGib, count: devices.length + 1 },
 		run: { events, devices: Math.max(1, devices.length) },
 	});
@@ -67,12 +68,13 @@ export function setUpDirect(trace: TraceHead, name: ReplayFormatName, nested: Di
 			tables.set(domain, table);
 		}
 		iommu.setRoute(rid, second === null ? { type: kind.route, domain, table } : { type: "nested", domain, first: table, second });
+		if (unit.deviceTlb) allowAts(engine, rid);
 	}
 	const admitted = new Set<number>();
 	return {
 		run: engine.createRun(
 			iommu,
-			devices.map(({ rid }, i) => ({ rid, table: tables.get(domains[i]) ?? null })),
+			devices.map(({ rid }, i) => ({ rid, table: tables.get(domains[i]) ?? null, domain: domains[i] })),
 		),
 		domains,
 		admit(rows, count) {

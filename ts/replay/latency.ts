@@ -13,7 +13,7 @@ export interface CostTable extends RequestCosts {
 }
 
 const LEVELS = 8;
-const KEYS = ["unit", "hit", "miss", "reference", "first", "second", "tables"];
+const KEYS = ["unit", "hit", "deviceTlb", "miss", "reference", "first", "second", "tables"];
 
 /** @throws RangeError naming the field that is no cost */
 export function parseCostTable(json: unknown): CostTable {
@@ -31,9 +31,9 @@ export function parseCostTable(json: unknown): CostTable {
 }
 
 /** The engine's table: every level named. */
-export function requestCosts({ hit = 0, miss = 0, reference = 0, first = [], second = [], tables = [] }: CostTable): RequestCosts {
+export function requestCosts({ hit = 0, deviceTlb = 0, miss = 0, reference = 0, first = [], second = [], tables = [] }: CostTable): RequestCosts {
 	const all = (levels: readonly number[]) => Array.from({ length: LEVELS }, (_, level) => levels[level] ?? reference);
-	return { hit, miss, first: all(first), second: all(second), tables: all(tables) };
+	return { hit, deviceTlb, miss, first: all(first), second: all(second), tables: all(tables) };
 }
 
 /** Values with their counts. A walk costs one of few sums, so that this is exact and small. */

@@ -3,8 +3,8 @@
  * character is what V8 slices and scans fastest.
  */
 
-/** Takes one line, without its end. */
-export type LineSink = (text: string) => void;
+/** Takes one line: `text` from `start` to before `end`, without the line's end. */
+export type LineSink = (text: string, start: number, end: number) => void;
 
 /** Splits chunks into lines at LF or CRLF. */
 export class LineSplitter {
@@ -19,10 +19,11 @@ export class LineSplitter {
 			this.carry += text;
 			return;
 		}
-		sink(withoutReturn(this.carry + text.slice(0, end)));
+		const first = withoutReturn(this.carry + text.slice(0, end));
+		sink(first, 0, first.length);
 		let start = end + 1;
 		for (end = text.indexOf("\n", start); end >= 0; end = text.indexOf("\n", start)) {
-			sink(text.slice(start, text.charCodeAt(end - 1) === 13 && end > start ? end - 1 : end));
+			sink(text, start, text.charCodeAt(end - 1) === 13 && end > start ? end - 1 : end);
 			start = end + 1;
 		}
 		this.carry = text.slice(start);

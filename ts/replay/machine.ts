@@ -19,6 +19,8 @@ export interface HardwareOptions extends DirectOptions {
 	contextCache?: boolean;
 	/** a walk fetches the next page's translation too; default false */
 	prefetch?: boolean;
+	/** a TLB of this geometry in each device, which uses ATS; default none */
+	deviceTlb?: CacheConfig | false;
 }
 
 /** A machine set up for one trace, its spaces lent to the engine. */
@@ -39,14 +41,15 @@ const LEVELS = 4;
 /** QEMU's IOTLB: 1024 entries, keyed by requester and page, emptied before the insert that would exceed it. */
 const QEMU_IOTLB: CacheConfig = { sets: 1, ways: 1024, replacement: "clear" };
 
-function unitConfig(options: HardwareOptions): UnitConfig {
-	const { iotlb, walkCache = true, contextCache = true } = options;
+function unitConfig(options: HardwareOptions, devices: number): UnitConfig {
+	const { iotlb, walkCache = true, contextCache = true, deviceTlb } = options;
 	const qemu = iotlb === "qemu-7.2" || iotlb === "qemu-10";
 	return {
 		architecture: "vtd",
 		...(qemu ? { iotlb: QEMU_IOTLB, quirks: { sourceTag: true, pageLow8: iotlb === "qemu-7.2" } } : iotlb === undefined ? {} : { iotlb }),
 		...(walkCache ? {} : { walkCache: false, secondCache: false }),
 		...(contextCache ? {} : { contextCache: false }),
+		...(deviceTlb ? { deviceTlb: { ...deviceTlb, devices: Math.max(1, devices) } } : {}),
 	};
 }
 
@@ -56,10 +59,12 @@ function unitConfig(options: HardwareOptions): UnitConfig {
  */
 export function setUpMachine(trace: TraceHead, options: HardwareOptions): ReplayMachine {
 	const { devices } = trace;
-	const format = options.nested === undefined ? formatOf(options, trace) : "vtd-first";
-	if (format !== null) return { ...setUpDirect(trace, format, options.nested, unitConfig(options), CHUNK_EVENTS), format };
+	// requests of a device-TLB have no words of their own in core's tables of legacy mode
+	const format = options.nested === undefined ? (formatOf(options, trace) ?? (options.deviceTlb ? "vtd-second" : null)) : "vtd-first";
+	const unit = unitConfig(options, devices.length);
+	if (format !== null) return { ...setUpDirect(trace, format, options.nested, unit, CHUNK_EVENTS), format };
 	const engine = Engine.create({
-		units: [unitConfig(options)],
+		units: [unit],
 		tables: { frames: trace.frames, count: Math.max(1, devices.length) },
 		run: { events: CHUNK_EVENTS, devices: Math.max(1, devices.length) },
 	});

@@ -1,4 +1,4 @@
-import { ANSWER_FAULT, ANSWER_HIT } from "../../assembly/layout.ts";
+import { ANSWER_DEVICE_TLB, ANSWER_FAULT, ANSWER_HIT } from "../../assembly/layout.ts";
 import type { ReplayObserver, Stretch } from "./observer.ts";
 import type { PageSizeFigures } from "./summary.ts";
 import { Kind } from "./trace.ts";
@@ -12,6 +12,8 @@ export class PageSizes implements ReplayObserver {
 	observe({ rows: { kind, answer, leaf }, from, to }: Stretch): void {
 		for (let row = from; row < to; row++) {
 			if (kind[row] !== Kind.dma && kind[row] !== Kind.fault) continue;
+			// the IOTLB was not asked
+			if (answer[row] & ANSWER_DEVICE_TLB) continue;
 			if (answer[row] & ANSWER_HIT) this.hits[leaf[row]]++;
 			else if (leaf[row] !== 0 || answer[row] & ANSWER_FAULT) this.misses[leaf[row]]++;
 		}

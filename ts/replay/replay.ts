@@ -9,7 +9,7 @@ import {
 	ANSWER_VERDICT,
 	ANSWER_WRONG,
 } from "../../assembly/layout.ts";
-import type { RunDeviceCounters } from "../engine/index.ts";
+import type { RunDeviceCounters, RunOptions } from "../engine/index.ts";
 import { TABLE_FORMATS } from "../engine/page-table-formats.ts";
 import { explainAll, type Question } from "./explain.ts";
 import { REPLAY_FORMATS, type ReplayFormat } from "./formats.ts";
@@ -23,7 +23,7 @@ import { pageOf } from "./rows.ts";
 import { retag } from "./scopes.ts";
 import type { Progress, Source } from "./source.ts";
 import { openTrace, streamOf } from "./stream.ts";
-import type { Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
+import type { DeviceTlbFigures, Disagreement, ReplayFault, ReplaySummary } from "./summary.ts";
 import { Access, type Columns, type Damage, Kind, type Trace, type TraceDevice, Verdict } from "./trace.ts";
 import { firstWarmRow, type WarmUp } from "./warm-up.ts";
 
@@ -144,6 +144,11 @@ export async function replayStream(stream: TraceStream, options: ReplayOptions =
 	const { run } = machine;
 	const kind: ReplayFormat = REPLAY_FORMATS[machine.format ?? "vtd-second"];
 	const writesAlone = TABLE_FORMATS[kind.table].expressible(Access.write);
+	const running: RunOptions = {
+		ignoreInvalidations: options.ignoreInvalidations ?? false,
+		prefetch: options.prefetch ?? false,
+		...(options.deviceTlb ? { deviceTlb: kind.tags === "process" ? "process" as const : "domain" as const } : {}),
+	};
 	const asRecorded = kind.architecture === trace.architecture && kind.route === `${trace.stage}-stage`;
 	if (trace.architecture === "smmuv3" && machine.format === null) notes.push("recorded on SMMUv3, replayed on VT-d second-stage tables");
 	if (trace.stage === "first" && machine.format === null) notes.push("recorded with first-stage tables, replayed on second-stage ones without PASID");
@@ -158,6 +163,7 @@ export async function replayStream(stream: TraceStream, options: ReplayOptions =
 	let warming = 0;
 	const counted = () => trace.devices.map((_, index) => run.device(index));
 	let before = counted();
+	const ats: DeviceTlbFigures["perDevice"] = [];
 	const questions: Question[] = [];
 	let milliseconds = 0;
 	for await (const { columns, seen } of scoped(stream, device, limit)) {
@@ -177,7 +183,7 @@ export async function replayStream(stream: TraceStream, options: ReplayOptions =
 			// a stretch ends at the mark
 			const to = from < warm && end > warm ? warm : end;
 			const start = performance.now();
-			run.run(from, to, { ignoreInvalidations: options.ignoreInvalidations ?? false, prefetch: options.prefetch ?? false });
+			run.run(from, to, running);
 			milliseconds += performance.now() - start;
 			const stretch: Stretch = { run, rows: buffer, from, to, time, devices: trace.devices, domains: machine.domains };
 			for (const observer of observers) observer.observe(stretch);
@@ -212,8 +218,13 @@ export async function replayStream(stream: TraceStream, options: ReplayOptions =
 		summary.iotlb.hits += counters.hits;
 		summary.iotlb.misses += counters.misses;
 		const { dma, hits, misses, peakBytes, references, faults } = counters;
+		ats.push({ name: device.name, hits: counters.tlbHits, requests: counters.tlbRequests, invalidations: counters.tlbInvalidations });
 		summary.perDevice.push({ sid: device.rid, name: device.name, dma, hits, misses, peakBytes, references, faults, disagreements });
 	});
+	if (options.deviceTlb) {
+		const sum = (of: (one: (typeof ats)[number]) => number) => ats.reduce((total, one) => total + of(one), 0);
+		summary.deviceTlb = { hits: sum(({ hits }) => hits), requests: sum(({ requests }) => requests), invalidations: sum(({ invalidations }) => invalidations), perDevice: ats };
+	}
 	summary.perPageSize = pageSizes.figures();
 	if (latency !== null) summary.latency = latency.figures(options.costs ?? {}, trace.devices.map(({ name }) => name));
 	if (options.warmUp !== undefined) summary.warmUp = { events: warming, dma: before.reduce((sum, { dma }) => sum + dma, 0) };
@@ -233,6 +244,7 @@ function emptySummary({ report, loggedFaults }: TraceHead, notes: string[], impo
 		faults: { recorded: 0, matched: 0, list: [], ...(loggedFaults === undefined ? {} : { logged: loggedFaults }) },
 		perDevice: [],
 		perPageSize: [],
+		deviceTlb: null,
 		latency: null,
 		warmUp: null,
 		seconds: 0,

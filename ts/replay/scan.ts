@@ -10,6 +10,8 @@ export class Scanner {
 	hi = 0;
 	/** the position after the last number */
 	end = 0;
+	/** labels are found before this position, where the line ends */
+	limit = Number.POSITIVE_INFINITY;
 
 	/** Reads hex digits at `at` (no `0x`); false when there is none or there are more than 16. */
 	hex(text: string, at: number): boolean {
@@ -31,13 +33,13 @@ export class Scanner {
 	/** Finds the next `0x` from `from` on and reads the number after it. */
 	nextHex(text: string, from: number): boolean {
 		const at = text.indexOf("0x", from);
-		return at >= 0 && this.hex(text, at + 2);
+		return at >= 0 && at < this.limit && this.hex(text, at + 2);
 	}
 
 	/** Finds `label` from `from` on and reads the hex number right after it, with or without `0x`. */
 	labelledHex(text: string, label: string, from: number): boolean {
 		const found = text.indexOf(label, from);
-		if (found < 0) return false;
+		if (found < 0 || found >= this.limit) return false;
 		const at = found + label.length;
 		return this.hex(text, text.startsWith("0x", at) ? at + 2 : at);
 	}
@@ -63,7 +65,7 @@ export class Scanner {
 	/** Finds `label` from `from` on and reads the decimal or `0x` number right after it; -1 when it is not there. */
 	labelledNumber(text: string, label: string, from: number): number {
 		const found = text.indexOf(label, from);
-		if (found < 0) return -1;
+		if (found < 0 || found >= this.limit) return -1;
 		const at = found + label.length;
 		if (!text.startsWith("0x", at)) return this.decimal(text, at);
 		return this.hex(text, at + 2) ? this.value() : -1;

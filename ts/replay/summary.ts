@@ -30,6 +30,8 @@ export interface ReplaySummary {
 	perDevice: ReplayDevice[];
 	/** look-ups of the IOTLB by the leaf that answered */
 	perPageSize: PageSizeFigures[];
+	/** null where devices have no TLBs of their own */
+	deviceTlb: DeviceTlbFigures | null;
 	/** null without a table of costs */
 	latency: LatencyFigures | null;
 	/** what came before the mark and is in no figure but `events`, `refusedEdits` and `replacedMaps`; null without a mark */
@@ -47,6 +49,17 @@ export interface ReplaySummary {
 	replacedMaps: number;
 	/** maps and unmaps that the tables refused (misaligned, too wide) */
 	refusedEdits: number;
+}
+
+/** What devices with a TLB of their own did. DMAs that it answered never reach the IOTLB: they are in neither its hits nor its misses. */
+export interface DeviceTlbFigures {
+	/** DMAs that it answered: so many look-ups of the IOTLB were saved */
+	hits: number;
+	/** PCIe ATS translation requests, which the IOTLB or a walk answered */
+	requests: number;
+	/** ATS Invalidate Requests: one to each device for each invalidation of its domain */
+	invalidations: number;
+	perDevice: { name: string; hits: number; requests: number; invalidations: number }[];
 }
 
 export interface PageSizeFigures {

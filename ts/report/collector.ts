@@ -2,7 +2,7 @@
  * What a report shows, gathered beside the replay: one pass over the engine's columns, no object for an event, memory
  * that depends on the devices and not on the length of the run.
  */
-import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED } from "../../assembly/layout.ts";
+import { ANSWER_DEVICE_TLB, ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED } from "../../assembly/layout.ts";
 import type { ReplayObserver, Stretch } from "../replay/observer.ts";
 import { Access, Kind } from "../replay/trace.ts";
 import { AddressMap } from "./address-map.ts";
@@ -53,8 +53,8 @@ export class Collector implements ReplayObserver {
 			const page = iova[2 * row + 1] * 0x10_0000 + (iova[2 * row] >>> 12);
 			if (what === Kind.dma || what === Kind.fault) {
 				const said = answer[row];
-				// an interrupt is no look-up: neither a leaf nor a fault answers it
-				if (leaf[row] > 0 || said & ANSWER_FAULT) device.lookups[window]++;
+				// an interrupt is no look-up, neither a leaf nor a fault answers it; nor is what a device-TLB answers
+				if ((leaf[row] > 0 || said & ANSWER_FAULT) && (said & ANSWER_DEVICE_TLB) === 0) device.lookups[window]++;
 				if (said & ANSWER_HIT) device.hits[window]++;
 				if (said & ANSWER_FAULT) {
 					device.faults[window]++;

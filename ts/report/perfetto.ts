@@ -4,7 +4,7 @@
  * misses of each millisecond and mapped bytes as counters. A process for the IOMMU: invalidations as instants. Times
  * are microseconds since the start of the trace.
  */
-import { ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED, ANSWER_WRONG } from "../../assembly/layout.ts";
+import { ANSWER_DEVICE_TLB, ANSWER_FAULT, ANSWER_HIT, ANSWER_KIND_MASK, ANSWER_MATCHED, ANSWER_REFUSED, ANSWER_REPLACED, ANSWER_WRONG } from "../../assembly/layout.ts";
 import { hexAt } from "../replay/history/words.ts";
 import type { ReplayObserver, Stretch } from "../replay/observer.ts";
 import { Access, Kind, Scope, type Trace } from "../replay/trace.ts";
@@ -117,8 +117,8 @@ export class PerfettoTrace implements ReplayObserver {
 			track.window = window;
 		}
 		if (answer & ANSWER_HIT) track.hits++;
-		// an interrupt is no look-up
-		else if (rows.leaf[row] > 0 || answer & ANSWER_FAULT) track.misses++;
+		// an interrupt is no look-up, nor is what a device-TLB answers
+		else if ((rows.leaf[row] > 0 || answer & ANSWER_FAULT) && (answer & ANSWER_DEVICE_TLB) === 0) track.misses++;
 		const judged = answer & ANSWER_KIND_MASK;
 		if (judged === ANSWER_MATCHED && (answer & ANSWER_FAULT) === 0) return;
 		const disagreement = judged === ANSWER_MATCHED ? null : judged === ANSWER_WRONG ? "another answer than recorded" : "unexplained";

@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import { faultReport } from "../../replay/history.ts";
-import { importTrace } from "../../replay/importers/import.ts";
+import { faultReportOf } from "../../replay/history.ts";
+import { openTrace } from "../../replay/stream.ts";
 import { amount, whole } from "../arguments.ts";
 import { withExamples } from "../examples.ts";
 import { renderDamage } from "../render.ts";
@@ -15,10 +15,10 @@ const command = new Command("faults")
 	.option("--to <us>", "up to this time", amount)
 	.action(async (files: string[], flags: { json?: boolean; limit?: number; from?: number; to?: number }) => {
 		const { json, limit = json ? 1000 : 20, from, to } = flags;
-		const trace = await importTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
-		for (const text of renderDamage(trace.report)) console.error(text);
-		const report = faultReport(trace, { limit });
-		report.notes.unshift(...trace.report.notes);
+		const trace = await openTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+		for (const text of renderDamage(trace.head.report)) console.error(text);
+		const report = await faultReportOf(trace, { limit });
+		report.notes.unshift(...trace.head.report.notes);
 		console.log(json ? JSON.stringify(report) : renderFaults(report, limit));
 	});
 

@@ -4,7 +4,7 @@ import { type ReplayOptions, replay } from "../../replay/replay.ts";
 import type { Trace } from "../../replay/trace.ts";
 import { amount, costs, warmUpOf, whole } from "../arguments.ts";
 import { withExamples } from "../examples.ts";
-import { iotlb } from "../iotlb.ts";
+import { deviceTlb, iotlb } from "../iotlb.ts";
 import { replayBar } from "../progress.ts";
 import { renderSummary } from "../render.ts";
 import { ReplayOutputs } from "../replay-outputs.ts";
@@ -21,6 +21,7 @@ const command = new Command("replay")
 	.option("--no-context-cache", "without a context cache")
 	.addOption(new Option("--architecture <name>", "on this IOMMU, with tables of the stage that was recorded; recorded: the recorder's own (default: second-stage tables of VT-d)").choices(REPLAY_ARCHITECTURES))
 	.addOption(new Option("--format <name>", "with tables of this format").choices(Object.keys(REPLAY_FORMATS)).conflicts("architecture"))
+	.option("--device-tlb <geometry>", "a TLB in each device, which uses ATS: SETSxWAYS[:POLICY] or full:N[:POLICY]", deviceTlb)
 	.option("--ignore-invalidations", "never clear a cache")
 	.option("--device <bdf>", "only this device, e.g. 0000:00:01.0")
 	.option("--from <us>", "from this time on, microseconds since the start", amount)
@@ -28,7 +29,7 @@ const command = new Command("replay")
 	.option("--limit <events>", "at most so many events", whole)
 	.addOption(new Option("--warm-up <us>", "leave what comes before this time out of the figures").argParser(amount).conflicts("warmUpEvents"))
 	.option("--warm-up-events <n>", "leave so many events out of the figures", whole)
-	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, miss, reference, first, second, tables", costs)
+	.option("--costs <file>", "latency per event from a JSON table of costs: unit, hit, deviceTlb, miss, reference, first, second, tables", costs)
 	.option("--strict", "stop at the first damaged line, exit 1")
 	.option("--report <file>", "write one HTML file with plots: curves, hit rates, address spaces, life times, faults")
 	.option("--perfetto <file>", "write trace events for ui.perfetto.dev; large: see --from, --to, --limit")

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { importTrace } from "../../replay/importers/import.ts";
 import type { ReplayOptions } from "../../replay/replay.ts";
+import { openTrace } from "../../replay/stream.ts";
 import { whatIfs } from "../../replay/whatif/index.ts";
 import { type Choice, whatIf } from "../../replay/whatif/run.ts";
 import { amount, warmUpOf, whole } from "../arguments.ts";
@@ -37,17 +37,20 @@ for (const { name, argument, description, parse } of whatIfs) {
 	);
 }
 
+/** The flag of an option, as commander names it. */
+const flagOf = (name: string) => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+
 function choicesOf(flags: Flags): Choice[] {
-	const asked = whatIfs.filter(({ name }) => flags[name] !== undefined);
+	const asked = whatIfs.filter(({ name }) => flags[flagOf(name)] !== undefined);
 	if (asked.length === 0) throw new RangeError(`what if what? one of ${whatIfs.map(({ name }) => `--${name}`).join(", ")}`);
-	return asked.map(({ name, parse }) => ({ name, value: flags[name] === true ? parse(true) : (flags[name] as { value: unknown }).value }));
+	return asked.map(({ name, parse }) => ({ name, value: flags[flagOf(name)] === true ? parse(true) : (flags[flagOf(name)] as { value: unknown }).value }));
 }
 
 command.action(async (files: string[], flags: Flags) => {
 	const { json, together = false, from, to, walkCache } = flags;
 	const choices = choicesOf(flags);
-	const trace = await importTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
-	for (const text of renderDamage(trace.report)) console.error(text);
+	const trace = await openTrace(files, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+	for (const text of renderDamage(trace.head.report)) console.error(text);
 	const hardware = { ...(flags.iotlb === undefined ? {} : { iotlb: flags.iotlb }), ...(walkCache === undefined ? {} : { walkCache }) };
 	const report = await whatIf(trace, choices, { ...hardware, ...warmUpOf(flags), together });
 	console.log(json ? JSON.stringify(report) : renderWhatIf(report));
@@ -55,5 +58,6 @@ command.action(async (files: string[], flags: Flags) => {
 
 export const whatifCommand = withExamples(command, [
 	["unmaps that invalidate in batches, and a prefetch of the next page", "ioasid whatif run.merged.csv.gz --lazy --prefetch"],
+	["a TLB of 64 entries in each device", "ioasid whatif run.merged.csv.gz --device-tlb 16x4"],
 	["eight tenants on one IOTLB, as JSON", "ioasid whatif run.merged.csv.gz --tenants 8 --iotlb 64x8 --json"],
 ]);

@@ -3,10 +3,10 @@ import { InvalidArgumentError } from "commander";
 import { type CacheConfig, parseCacheConfig, type Replacement } from "../../engine/index.ts";
 import { REPLAY_ARCHITECTURES, REPLAY_FORMATS, type ReplayFormatName } from "../../replay/formats.ts";
 import type { ReplayOptions } from "../../replay/replay.ts";
-import { iotlb } from "../iotlb.ts";
+import { deviceTlb, iotlb } from "../iotlb.ts";
 
 /** The part of the options that can be sent to another thread or machine. */
-export type JobOptions = Pick<ReplayOptions, "iotlb" | "walkCache" | "contextCache" | "ignoreInvalidations" | "device" | "format" | "architecture">;
+export type JobOptions = Pick<ReplayOptions, "iotlb" | "deviceTlb" | "walkCache" | "contextCache" | "ignoreInvalidations" | "device" | "format" | "architecture">;
 
 interface Dimension {
 	/** for people: the values it takes */
@@ -44,6 +44,12 @@ export const dimensions: Record<string, Dimension> = {
 		},
 	},
 	policy: { values: "lru, plru, fifo, random[:SEED], clear", apply: policy },
+	"device-tlb": {
+		values: "off, SETSxWAYS, full:N, each with :POLICY",
+		apply: (value, options) => {
+			options.deviceTlb = deviceTlb(value);
+		},
+	},
 	"walk-cache": {
 		values: "on, off",
 		apply: (value, options) => {

@@ -26,7 +26,7 @@ export async function runTask({ files, hash, options }: Task): Promise<Result> {
 	return resultOf(await replayStream(open.trace, { ...options, explain: 0 }));
 }
 
-function resultOf({ events, dma, iotlb, recorded, faults, perDevice, replacedMaps, refusedEdits }: ReplaySummary): Result {
+function resultOf({ events, dma, iotlb, recorded, faults, deviceTlb, perDevice, replacedMaps, refusedEdits }: ReplaySummary): Result {
 	const references = perDevice.reduce((sum, device) => sum + device.references, 0);
 	const lookups = iotlb.hits + iotlb.misses;
 	return {
@@ -39,6 +39,9 @@ function resultOf({ events, dma, iotlb, recorded, faults, perDevice, replacedMap
 			stale: dma.stale,
 			iotlb_hits: iotlb.hits,
 			iotlb_misses: iotlb.misses,
+			device_tlb_hits: deviceTlb?.hits ?? 0,
+			translation_requests: deviceTlb?.requests ?? 0,
+			invalidate_requests: deviceTlb?.invalidations ?? 0,
 			hit_rate: lookups === 0 ? 0 : iotlb.hits / lookups,
 			walk_references: references,
 			references_per_dma: dma.total === 0 ? 0 : references / dma.total,

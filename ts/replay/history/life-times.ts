@@ -1,38 +1,70 @@
 /** Life times of maps. */
-import { Kind, type Trace } from "../trace.ts";
+import { widened } from "../curve/page-index.ts";
+import { Kind } from "../trace.ts";
+import type { Move } from "./kept.ts";
 import type { EventRef, Histogram, LifeTimes } from "./types.ts";
-import { eventRef } from "./words.ts";
+import { type Events, eventRef } from "./words.ts";
 
 /** Maps that `neverUnmapped` names. */
 const NAMED = 100;
 
 /** Values in powers of two; the first interval is [0, 1). */
-export function histogramOf(values: Iterable<number>): Histogram {
-	const counts: number[] = [];
-	for (const value of values) {
+export class Bins {
+	private readonly counts: number[] = [];
+
+	add(value: number): void {
 		const bin = value < 1 ? 0 : Math.floor(Math.log2(value)) + 1;
-		while (counts.length <= bin) counts.push(0);
-		counts[bin]++;
+		while (this.counts.length <= bin) this.counts.push(0);
+		this.counts[bin]++;
 	}
-	return { edges: counts.length === 0 ? [] : [0, ...counts.map((_, i) => 2 ** i)], counts };
+
+	get histogram(): Histogram {
+		return { edges: this.counts.length === 0 ? [] : [0, ...this.counts.map((_, i) => 2 ** i)], counts: this.counts };
+	}
 }
 
-const mean = (sorted: readonly number[]) => (sorted.length === 0 ? null : sorted.reduce((a, b) => a + b, 0) / sorted.length);
+const mean = (sorted: Float64Array) => (sorted.length === 0 ? null : sorted.reduce((a, b) => a + b, 0) / sorted.length);
 /** The smallest value that this share of them does not exceed. */
-const quantile = (sorted: readonly number[], share: number) => (sorted.length === 0 ? null : sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]);
+const quantile = (sorted: Float64Array, share: number) => (sorted.length === 0 ? null : sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]);
+
+/** Any number of values. */
+class Values {
+	private held = new Float64Array(64);
+	private count = 0;
+
+	add(value: number): void {
+		if (this.count === this.held.length) this.held = widened(this.held);
+		this.held[this.count++] = value;
+	}
+
+	sorted(): Float64Array {
+		return this.held.subarray(0, this.count).sort();
+	}
+}
 
 export class LifeTimeCounter {
 	/** pages left of each map that lives, by row */
-	private readonly left = new Map<number, number>();
-	private readonly lives: number[][];
+	private left = new Map<number, number>();
+	private readonly lives: Values[];
 	private readonly maps: number[];
-	private readonly replaced = new Set<number>();
+	private replaced = new Set<number>();
 	private emptyUnmaps = 0;
 	private replacements = 0;
 
-	constructor(private readonly trace: Trace) {
-		this.lives = trace.devices.map(() => []);
+	constructor(private readonly trace: Events) {
+		this.lives = trace.devices.map(() => new Values());
 		this.maps = trace.devices.map(() => 0);
+	}
+
+	/** Names every row that is remembered. */
+	rows(keep: (row: number) => void): void {
+		for (const row of this.left.keys()) keep(row);
+	}
+
+	/** Rows have become others. */
+	move(to: Move): void {
+		this.left = new Map(Array.from(this.left, ([row, pages]) => [to(row), pages]));
+		this.replaced = new Set(Array.from(this.replaced, to));
 	}
 
 	mapped(row: number, pages: number): void {
@@ -54,7 +86,7 @@ export class LifeTimeCounter {
 		}
 		this.left.delete(mapRow);
 		this.replaced.delete(mapRow);
-		this.lives[columns.id[mapRow]].push(columns.time[row] - columns.time[mapRow]);
+		this.lives[columns.id[mapRow]].add(columns.time[row] - columns.time[mapRow]);
 	}
 
 	/** An unmap that took nothing away. */
@@ -72,8 +104,15 @@ export class LifeTimeCounter {
 			device.pages += pages;
 			if (neverUnmapped.length < NAMED) neverUnmapped.push(eventRef(trace, row));
 		}
-		for (const lives of this.lives) lives.sort((a, b) => a - b);
-		const all = this.lives.flat().sort((a, b) => a - b);
+		const lives = this.lives.map((values) => values.sorted());
+		const all = new Float64Array(lives.reduce((sum, { length }) => sum + length, 0));
+		lives.reduce((at, values) => {
+			all.set(values, at);
+			return at + values.length;
+		}, 0);
+		all.sort();
+		const bins = new Bins();
+		for (const value of all) bins.add(value);
 		return {
 			maps: this.maps.reduce((a, b) => a + b, 0),
 			ended: all.length,
@@ -83,17 +122,17 @@ export class LifeTimeCounter {
 			p50: quantile(all, 0.5),
 			p99: quantile(all, 0.99),
 			longest: all[all.length - 1] ?? null,
-			histogram: histogramOf(all),
+			histogram: bins.histogram,
 			perDevice: trace.devices.map(({ rid, name }, i) => ({
 				sid: rid,
 				name,
 				maps: this.maps[i],
-				ended: this.lives[i].length,
+				ended: lives[i].length,
 				alive: alive[i].maps,
 				aliveBytes: alive[i].pages * 4096,
-				mean: mean(this.lives[i]),
-				p50: quantile(this.lives[i], 0.5),
-				p99: quantile(this.lives[i], 0.99),
+				mean: mean(lives[i]),
+				p50: quantile(lives[i], 0.5),
+				p99: quantile(lives[i], 0.99),
 			})),
 			neverUnmapped,
 			emptyUnmaps: this.emptyUnmaps,

@@ -1,9 +1,10 @@
 /** The pages of a recorded run as its map and unmap rows leave them, row by row. */
 import { pageOf } from "../rows.ts";
-import { Kind, type Trace } from "../trace.ts";
+import { Kind } from "../trace.ts";
+import type { Move } from "./kept.ts";
 import { LifeTimeCounter } from "./life-times.ts";
 import { ShadowTable } from "./shadow.ts";
-import { wideAt } from "./words.ts";
+import { type Events, wideAt } from "./words.ts";
 
 export class PageHistory {
 	readonly shadow = new ShadowTable();
@@ -14,7 +15,7 @@ export class PageHistory {
 	/** maps and unmaps whose device nobody could tell */
 	unowned = 0;
 
-	constructor(private readonly trace: Trace) {
+	constructor(private readonly trace: Events) {
 		const byDomain = new Map<number, number>();
 		let count = 0;
 		this.spaces = trace.devices.map(({ domain }) => {
@@ -25,6 +26,18 @@ export class PageHistory {
 		});
 		this.spaceCount = count;
 		this.lives = new LifeTimeCounter(trace);
+	}
+
+	/** Names every row that anything here refers to. */
+	rows(keep: (row: number) => void): void {
+		this.shadow.rows(keep);
+		this.lives.rows(keep);
+	}
+
+	/** Rows have become others. */
+	move(to: Move): void {
+		this.shadow.move(to);
+		this.lives.move(to);
 	}
 
 	/** Takes a map or unmap row in; the pages that it is about, or null when it is about none. */

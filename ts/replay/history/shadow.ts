@@ -2,6 +2,7 @@
  * What is mapped, and by which row: a table beside the engine's that remembers where each page came from and when it went.
  * Pages are 4 KiB; ranges are kept in the largest aligned blocks, so that large maps cost little.
  */
+import type { Move } from "./kept.ts";
 import { PageIndex, widened } from "../curve/page-index.ts";
 
 /** lg2 4 KiB pages of a block, largest first: 256 TiB, 512 GiB, 1 GiB, 2 MiB, 4 KiB. */
@@ -21,6 +22,16 @@ export class ShadowTable {
 	private below = new Int32Array(1024);
 	/** levels in use, as indices of LEVELS */
 	private readonly used = LEVELS.map(() => false);
+
+	/** Names every row that a block refers to. */
+	rows(keep: (row: number) => void): void {
+		for (const rows of [this.live, this.mapped, this.unmapped]) for (let item = 0; item < this.index.size; item++) keep(rows[item]);
+	}
+
+	/** Rows have become others, in the same order. */
+	move(to: Move): void {
+		for (const rows of [this.live, this.mapped, this.unmapped]) for (let item = 0; item < this.index.size; item++) rows[item] = to(rows[item]);
+	}
 
 	/** Maps `pages` from `first` on by `row`; `cut` is told of what that replaces. */
 	map(space: number, first: number, pages: number, row: number, cut: Cut): void {

@@ -1,9 +1,9 @@
 /** What the history of a page says of one access, as far as it has gone. */
 import { pageOf } from "../rows.ts";
-import { Access, Kind, type Trace } from "../trace.ts";
+import { Access, Kind } from "../trace.ts";
 import type { PageHistory } from "./pages.ts";
-import type { Cause } from "./types.ts";
-import { eventRef, micros, rangeOf } from "./words.ts";
+import type { Cause, FaultStory } from "./types.ts";
+import { type Events, eventRef, micros, rangeOf } from "./words.ts";
 
 export interface Verdict {
 	cause: Cause;
@@ -19,7 +19,7 @@ function allowed(rights: number, access: number): boolean {
 }
 
 /** The verdict on dma or fault row `row`; null when the tables explain the DMA. */
-export function judgeAccess(trace: Trace, history: PageHistory, row: number): Verdict | null {
+export function judgeAccess(trace: Events, history: PageHistory, row: number): Verdict | null {
 	const { columns } = trace;
 	const { shadow, spaces, spaceCount } = history;
 	const space = spaces[columns.id[row]];
@@ -42,7 +42,7 @@ export function judgeAccess(trace: Trace, history: PageHistory, row: number): Ve
 }
 
 /** An open verdict once the device itself maps or unmaps the page, by `row`. */
-export function settle(trace: Trace, verdict: Verdict, row: number): Verdict {
+export function settle(trace: Events, verdict: Verdict, row: number): Verdict {
 	const { kind } = trace.columns;
 	if (kind[row] === Kind.unmap) return { cause: "mapped before the trace", event: row, open: false };
 	// that another device has the page now says more than that this one gets it later
@@ -53,14 +53,13 @@ export function settle(trace: Trace, verdict: Verdict, row: number): Verdict {
 const ACCESSES: Record<number, "read" | "write" | "any"> = { [Access.read]: "read", [Access.write]: "write" };
 export const accessOf = (flags: number) => ACCESSES[flags] ?? "any";
 
-/** A verdict on row `row` in words. */
-export function inWords(trace: Trace, { cause, event }: Verdict, row: number): string {
+/** A verdict on an access in words. */
+export function inWords(trace: Events, { cause, event }: Verdict, access: Pick<FaultStory, "time" | "device" | "access">): string {
 	if (event < 0) return "never mapped in this trace";
-	const { columns } = trace;
 	const ref = eventRef(trace, event);
 	const range = rangeOf(ref);
-	const by = ref.device === trace.devices[columns.id[row]].name ? "" : ` by ${ref.device}`;
-	const ago = micros(Math.abs(columns.time[row] - ref.time));
+	const by = ref.device === access.device ? "" : ` by ${ref.device}`;
+	const ago = micros(Math.abs(access.time - ref.time));
 	switch (cause) {
 		case "use after unmap":
 			return `use after unmap by ${ago}: ${range}${by}`;
@@ -71,7 +70,7 @@ export function inWords(trace: Trace, { cause, event }: Verdict, row: number): s
 		case "other device":
 			return `another device's address: ${ref.kind === "map" ? `mapped ${ago} before` : `unmapped ${ago} before`}${by}: ${range}; never mapped for this one`;
 		case "wrong direction":
-			return `wrong direction: ${accessOf(columns.flags[row])} of a page mapped ${ref.rights} ${ago} before: ${range}${by}`;
+			return `wrong direction: ${access.access} of a page mapped ${ref.rights} ${ago} before: ${range}${by}`;
 		default:
 			return `mapped ${ago} before: ${range} to ${ref.pa}${by}`;
 	}

@@ -20,11 +20,17 @@ export function wideAt(column: Uint32Array, index: number): number {
 const KINDS: Record<number, EventRef["kind"]> = { [Kind.map]: "map", [Kind.unmap]: "unmap", [Kind.invalidate]: "invalidate" };
 const RIGHTS = ["-", "r", "w", "rw"] as const;
 
+/** Rows of a trace, or those of them that are kept. */
+export interface Events extends Pick<Trace, "architecture" | "columns" | "devices"> {
+	/** row of the trace that an index of the columns stands for; absent: the same */
+	rowOf?(index: number): number;
+}
+
 /** A map, unmap or invalidation row. */
-export function eventRef({ columns, devices }: Trace, row: number): EventRef {
+export function eventRef({ columns, devices, rowOf }: Events, row: number): EventRef {
 	const kind = KINDS[columns.kind[row]];
 	return {
-		row,
+		row: rowOf?.(row) ?? row,
 		time: columns.time[row],
 		kind,
 		device: kind === "invalidate" ? null : (devices[columns.id[row]]?.name ?? null),

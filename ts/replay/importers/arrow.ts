@@ -1,4 +1,5 @@
 /** Arrow IPC files that `ioasid convert` wrote, by apache-arrow. */
+import { checkArrow } from "../arrow-check.ts";
 import { Bytes, COLUMNS, METADATA, recordingOf, rowsOf, storeValues, unreadable } from "../columnar.ts";
 import { optional } from "../optional.ts";
 import type { Columns } from "../trace.ts";
@@ -22,6 +23,7 @@ async function read(bytes: Uint8Array, place: Place) {
 	// the library does not look, and reads a cut file as if it were another format
 	if (new TextDecoder().decode(bytes.subarray(-6)) !== "ARROW1") throw place.error("damaged", "the file is cut: its end is not that of an Arrow file");
 	try {
+		checkArrow(bytes);
 		const table = tableFromIPC(bytes);
 		text = table.schema.metadata.get(METADATA);
 		columns = rowsOf(table.numRows);

@@ -29,6 +29,8 @@ export interface Importer {
 /** Reads the lines of one input. Lines must not be kept: they hold on to the whole chunk. */
 export interface LineParser {
 	line(text: string): void;
+	/** The same of a line that stands in `text` from `start` to before `end`: for formats of which every microsecond counts. */
+	lineAt?(text: string, start: number, end: number): void;
 	/** After the last line. */
 	end(): Recording;
 }

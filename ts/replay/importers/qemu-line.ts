@@ -14,26 +14,35 @@ export class QemuLine {
 	/** whether any line had a timestamp */
 	timed = false;
 	private text = "";
+	/** where the line starts, and the event in it */
+	private from = 0;
+	private within = 0;
 	private at = -1;
 	private lines = 0;
 	private last = 0;
 
-	/** Finds the event in `text`. */
-	read(text: string): void {
+	/** Finds the event in the line that starts at `from`. */
+	read(text: string, from = 0): void {
 		this.lines++;
 		this.text = text;
+		this.from = from;
 		// thread ids mostly have as many digits as in the line before
-		if (text.charCodeAt(this.at) === AT && text.charCodeAt(this.start - 1) === COLON) return;
-		this.at = isDigit(text.charCodeAt(0)) ? skipDigits(text, 0) : -1;
-		this.start = this.at < 0 ? 0 : this.stampEnd(text);
-		if (this.start === 0) this.at = -1;
-		else this.timed = true;
+		if (text.charCodeAt(from + this.at) === AT && text.charCodeAt(from + this.within - 1) === COLON && this.at >= 0) {
+			this.start = from + this.within;
+			return;
+		}
+		const at = isDigit(text.charCodeAt(from)) ? skipDigits(text, from) : -1;
+		const start = at < 0 ? 0 : this.stampEnd(text, at);
+		this.at = start === 0 ? -1 : at - from;
+		this.within = start === 0 ? 0 : start - from;
+		this.start = from + this.within;
+		if (start > 0) this.timed = true;
 	}
 
 	/** Where the event starts after a well-formed stamp; 0 when there is none. */
-	private stampEnd(text: string): number {
-		if (text.charCodeAt(this.at) !== AT) return 0;
-		const dot = skipDigits(text, this.at + 1);
+	private stampEnd(text: string, at: number): number {
+		if (text.charCodeAt(at) !== AT) return 0;
+		const dot = skipDigits(text, at + 1);
 		if (text.charCodeAt(dot) !== DOT) return 0;
 		const colon = skipDigits(text, dot + 1);
 		return text.charCodeAt(colon) === COLON ? colon + 1 : 0;
@@ -51,7 +60,7 @@ export class QemuLine {
 		}
 		const text = this.text;
 		let seconds = 0;
-		let i = this.at + 1;
+		let i = this.from + this.at + 1;
 		for (; isDigit(text.charCodeAt(i)); i++) seconds = seconds * 10 + text.charCodeAt(i) - ZERO;
 		let micros = 0;
 		for (i++; isDigit(text.charCodeAt(i)); i++) micros = micros * 10 + text.charCodeAt(i) - ZERO;

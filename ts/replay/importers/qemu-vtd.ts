@@ -58,7 +58,12 @@ class VtdParser implements LineParser {
 	}
 
 	line(text: string): void {
-		this.prefix.read(text);
+		this.lineAt(text, 0, text.length);
+	}
+
+	lineAt(text: string, start: number, end: number): void {
+		this.prefix.read(text, start);
+		this.scan.limit = end;
 		const at = this.prefix.start;
 		const family = text.startsWith("vtd_", at) ? text.charCodeAt(at + NAME) : 0;
 		if (family === LETTER_D) this.dmar(text, at + NAME);
@@ -66,7 +71,7 @@ class VtdParser implements LineParser {
 			if (text.startsWith("iotlb_", at + NAME)) this.iotlb(text, at + NAME + 6);
 			else this.invalidation(text, at + NAME);
 		} else {
-			if (family === LETTER_R && text.startsWith("reg_dmar_root ", at + NAME)) this.scalable = text.includes(" scalable 1");
+			if (family === LETTER_R && text.startsWith("reg_dmar_root ", at + NAME)) this.scalable = text.slice(at, end).includes(" scalable 1");
 			this.place.ignored();
 		}
 	}
@@ -76,7 +81,7 @@ class VtdParser implements LineParser {
 		if (text.startsWith("dmar_translate ", at)) read = this.translate(text, at + 15);
 		else if (text.startsWith("dmar_fault ", at)) read = this.fault(text, at + 11);
 		else {
-			if (text.startsWith("dmar_enable ", at)) this.enabled = text.endsWith(" 1");
+			if (text.startsWith("dmar_enable ", at)) this.enabled = text.startsWith("dmar_enable enable 1", at);
 			this.place.ignored();
 		}
 		if (!read) this.unreadable(text);
@@ -278,7 +283,7 @@ class VtdParser implements LineParser {
 	}
 
 	private unreadable(text: string): void {
-		this.place.damage(`cannot read "${text.slice(this.prefix.start, this.prefix.start + 120)}"`);
+		this.place.damage(`cannot read "${text.slice(this.prefix.start, Math.min(this.prefix.start + 120, this.scan.limit))}"`);
 	}
 
 	end(): HostLog {

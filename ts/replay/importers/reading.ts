@@ -2,7 +2,7 @@
  * Driving an importer over one input: recognition by the first lines, line numbers, damage.
  */
 import { ReplayError, type ReplayErrorCode } from "../errors.ts";
-import { LineSplitter, latin1 } from "../lines.ts";
+import { type LineSink, LineSplitter, latin1 } from "../lines.ts";
 import { type OpenOptions, openSource, type Source } from "../source.ts";
 import type { ImportReport } from "../trace.ts";
 import type { BytesParser, Importer, LineParser, Place, Recording } from "./contract.ts";
@@ -97,9 +97,11 @@ export async function* steps(source: Source, options: ReadOptions, report: Impor
 	const parser = importer.open(reporter);
 	const splitter = new LineSplitter();
 	const lines = "bytes" in parser ? null : parser;
-	const sink = (text: string) => {
+	const lineAt = lines?.lineAt?.bind(lines);
+	const sink = (text: string, start: number, end: number) => {
 		reporter.next();
-		lines?.line(text);
+		if (lineAt !== undefined) lineAt(text, start, end);
+		else lines?.line(text.slice(start, end));
 	};
 	const push = "bytes" in parser ? (chunk: Uint8Array) => parser.bytes(chunk) : (chunk: Uint8Array) => splitter.push(chunk, sink);
 	try {
@@ -119,9 +121,9 @@ export async function* steps(source: Source, options: ReadOptions, report: Impor
 	}
 }
 
-function lastLine(rest: string, importer: Importer, reporter: Reporter, sink: (text: string) => void): void {
+function lastLine(rest: string, importer: Importer, reporter: Reporter, sink: LineSink): void {
 	if (importer.lastLine === "whole") {
-		sink(rest);
+		sink(rest, 0, rest.length);
 		return;
 	}
 	reporter.next();

@@ -5,8 +5,11 @@ import { Guest, type GuestLog } from "../importers/guest-log.ts";
 import type { HostLog } from "../importers/contract.ts";
 import { type Columns, Kind, NO_PASID, Scope } from "../trace.ts";
 import { timeRows } from "./clock.ts";
+import { fillGaps, pairByClock } from "./gaps.ts";
 import { align, type KeySequence } from "./sequence.ts";
 import { shiftBounds } from "./shift.ts";
+import { lostBetween, lostWithin } from "./orphans.ts";
+import { offsetByFirstUse } from "./pages.ts";
 import type { Ownership } from "./ownership.ts";
 
 /** What ties the two logs together. */
@@ -19,9 +22,14 @@ export interface Anchors {
 	rowOfUnmap: Int32Array;
 	/** invalidations of the guest without a partner */
 	skipped: number;
+	/** guest events: those of them between others that have one, so that the emulator's log must have lost them */
+	lost: Int32Array;
 	/** the events are `qi_submit`, not unmaps */
 	bySubmit: boolean;
 }
+
+/** microseconds from an unmap to the request of its own invalidation; one of the whole domain that comes later is a flush queue's */
+const AT_ONCE = 100;
 
 /** microseconds: the delay of an invalidation varies by less than this, mostly */
 const JUMP = 20_000;
@@ -49,13 +57,17 @@ export function anchorsBySubmit(guest: GuestLog, host: HostLog, owners: Ownershi
 		if (host.rows.kind[row] === Kind.invalidate && host.rows.flags[row] !== Scope.global) rows.push(row);
 	}
 	if (submits.length === 0 || rows.length === 0) return null;
-	const pairs = align(guestKeys(guest, submits), hostKeys(host.rows, rows), host.timed, () => shiftBounds(guest, host, owners, submits, rows));
+	const [guestSide, hostSide] = [guestKeys(guest, submits), hostKeys(host.rows, rows)];
+	const aligned = align(guestSide, hostSide, host.timed, () => shiftBounds(guest, host, owners, submits, rows));
+	const offset = aligned === null && host.timed ? offsetByFirstUse(guest, host, owners) : null;
+	const pairs = aligned !== null ? fillGaps(guestSide, hostSide, aligned, host.timed) : offset === null ? null : pairByClock(guestSide, hostSide, offset);
 	if (pairs === null) return null;
 	const anchors: Anchors = {
 		events: Int32Array.from(pairs.guest, (index) => submits[index]),
 		rows: Int32Array.from(pairs.host, (index) => rows[index]),
 		rowOfUnmap: new Int32Array(events.length).fill(-1),
 		skipped: pairs.skipped,
+		lost: host.timed ? lostWithin(guest, host, submits, pairs.guest, (index) => host.rows.time[rows[pairs.host[index]]]) : lostBetween(submits, pairs.guest),
 		bySubmit: true,
 	};
 	if (!plausible(guest, host, anchors)) return null;
@@ -100,6 +112,7 @@ function attachUnmaps({ events }: GuestLog, anchors: Anchors): void {
 		const row = rowOfSubmit.get(i);
 		if (unmap === undefined || row === undefined) continue;
 		const paged = PAGED.has(events.flags[i]);
+		if (!paged && events.time[i] - events.time[unmap] > AT_ONCE) continue;
 		if (paged && (events.start[i] >= events.end[unmap] || events.end[i] <= events.start[unmap])) continue;
 		anchors.rowOfUnmap[unmap] = row;
 		open.delete(context);
@@ -126,7 +139,7 @@ export function anchorsByUnmap(guest: GuestLog, host: HostLog, owners: Ownership
 		});
 	}
 	const events = Int32Array.from(rowOfUnmap.keys()).filter((event) => rowOfUnmap[event] >= 0);
-	const anchors: Anchors = { events, rows: events.map((event) => rowOfUnmap[event]), rowOfUnmap, skipped, bySubmit: false };
+	const anchors: Anchors = { events, rows: events.map((event) => rowOfUnmap[event]), rowOfUnmap, skipped, lost: new Int32Array(0), bySubmit: false };
 	return plausible(guest, host, anchors) ? anchors : null;
 }
 

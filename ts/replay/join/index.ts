@@ -5,14 +5,15 @@ import type { HostLog } from "../importers/contract.ts";
 import { Guest, type GuestLog, NOBODY } from "../importers/guest-log.ts";
 import { ReplayError } from "../errors.ts";
 import { RowBuffer, setNumber } from "../rows.ts";
-import { type Columns, Kind, Scope, type Trace, type TraceDevice } from "../trace.ts";
+import { type Columns, Kind, type Trace, type TraceDevice } from "../trace.ts";
 import { shareRequesterIds } from "./aliases.ts";
 import { type Anchors, anchorsBySubmit, anchorsByUnmap } from "./anchors.ts";
 import { Clock, timeRows } from "./clock.ts";
 import { listDevices } from "./devices.ts";
-import { addTableRow, mergeLogs, tableEvents } from "./merge.ts";
+import { addSubmit, addTableRow, isByPasid, mergeLogs, tableEvents } from "./merge.ts";
 import { offsetByFirstUse, ofOneRun } from "./pages.ts";
 import { Flushes } from "./flushes.ts";
+import { adoptInvalidations } from "./orphans.ts";
 import { findOwners, type Ownership } from "./ownership.ts";
 
 /** A trace without its files and counts; times are on the recorder's clock. */
@@ -27,8 +28,6 @@ export interface Joined {
 /** Without a clock in the emulator's log, a map is taken to be done this many invalidations before its time: more than CPUs can overlap. */
 const ANCHORS_BACK = 8;
 
-const BY_PASID = new Set<number>([Scope.pasid, Scope.pasidPage]);
-
 /** Joins both halves of one run; throws a {@link ReplayError} when they do not belong together. */
 export function joinLogs(guest: GuestLog, host: HostLog): Joined {
 	const owners = findOwners(guest);
@@ -40,7 +39,9 @@ export function joinLogs(guest: GuestLog, host: HostLog): Joined {
 	const notes = [...host.notes, ...guest.notes, ...shared, ...ownershipNotes(guest, owners)];
 	const { clock, rowOfUnmap, anchors } = joinClocks(guest, host, owners, notes);
 	const flushes = new Flushes(guest, host, anchors);
-	const columns = mergeLogs(guest, host.rows, { owners, devices, clock, rowOfUnmap, flushAfter: (rid, event) => flushes.after(rid, event) });
+	const lost = anchors?.lost ?? new Int32Array(0);
+	if (lost.length > 0) notes.push(`${lost.length} invalidations that the QEMU log lost are taken from the guest's`);
+	const columns = mergeLogs(guest, host.rows, { owners, devices, clock, rowOfUnmap, lost, flushAfter: (rid, event) => flushes.after(rid, event) });
 	return { architecture: host.architecture, stage: host.stage, columns, devices: devices.devices, notes };
 }
 
@@ -54,7 +55,9 @@ function joinClocks(guest: GuestLog, host: HostLog, owners: Ownership, notes: st
 		}
 		const guestTimes = Float64Array.from(anchors.events, (event) => guest.events.time[event]);
 		const hostTimes = Float64Array.from(anchors.rows, (row) => host.rows.time[row]);
-		return { clock: new Clock(guestTimes, hostTimes, host.timed ? 0 : ANCHORS_BACK), rowOfUnmap: anchors.rowOfUnmap, anchors };
+		const clock = new Clock(guestTimes, hostTimes, host.timed ? 0 : ANCHORS_BACK);
+		if (host.timed && anchors.bySubmit) adoptInvalidations(guest, host, owners, anchors, clock);
+		return { clock, rowOfUnmap: anchors.rowOfUnmap, anchors };
 	}
 	const rowOfUnmap = new Int32Array(guest.events.length).fill(-1);
 	const offset = host.timed ? offsetByFirstUse(guest, host, owners) : null;
@@ -113,7 +116,7 @@ export function guestAlone(guest: GuestLog): Joined {
 		if (kind === Guest.map || kind === Guest.unmap) addTableRow(rows, guest, i, now, owners, devices);
 		else if (kind === Guest.submit) {
 			addSubmit(rows, guest, i, now);
-			byPasid += BY_PASID.has(events.flags[i]) ? 1 : -1;
+			byPasid += isByPasid(events.flags[i]) ? 1 : -1;
 		}
 		else if (kind === Guest.fault) addFault(rows, guest, i, now, devices.ofGuest(events.device[i]));
 	}
@@ -125,16 +128,6 @@ export function guestAlone(guest: GuestLog): Joined {
 		devices: devices.devices,
 		notes: [...guest.notes, ...ownershipNotes(guest, owners), "no QEMU log of this run: there are no DMAs to replay"],
 	};
-}
-
-function addSubmit(rows: RowBuffer, { events }: GuestLog, event: number, time: number): void {
-	const domain = events.target[event] % 0x10000;
-	const row = rows.add(Kind.invalidate, time, domain);
-	const { columns } = rows;
-	columns.flags[row] = events.flags[event];
-	if (BY_PASID.has(events.flags[event])) columns.pasid[row] = Math.floor(events.target[event] / 0x10000);
-	setNumber(columns.iova, row, events.start[event]);
-	setNumber(columns.size, row, events.end[event] - events.start[event]);
 }
 
 function addFault(rows: RowBuffer, { events }: GuestLog, event: number, time: number, device: number): void {

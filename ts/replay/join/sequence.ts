@@ -31,6 +31,10 @@ export interface ShiftBounds {
 const OVERLAP = 2;
 /** This many keys in a row cannot agree by chance, in a strict recording */
 const AGREE = 50;
+/** in a recording that lost many lines as many must do */
+const LOSSY = 20;
+/** keys from which on an agreement is looked for */
+const STARTS = [0, 10, 25, 60, 120, 250, 500, 1000];
 /** fewer are no agreement, unless a sequence has no more */
 const FEW = 8;
 /** where keys repeat (flush queues: a few domains in turn), longer runs are compared, up to this */
@@ -50,10 +54,12 @@ export function align(guest: KeySequence, host: KeySequence, timed: boolean, bou
 	const guestLength = guest.tags.length;
 	const hostLength = host.tags.length;
 	// a damaged line near the start must not spoil everything: other starts are tried
-	for (const start of [0, 10, 25, 60, 120, 250, 500, 1000]) {
-		if (start > 0 && guestLength - start < AGREE) break;
-		const shift = bestShift(guest, host, start, timed, bounds);
-		if (shift !== null) return both(guest, host, start, shift, timed);
+	for (const agree of timed ? [AGREE, LOSSY] : [AGREE]) {
+		for (const start of STARTS) {
+			if (start > 0 && guestLength - start < agree) break;
+			const shift = bestShift(guest, host, start, agree, timed, bounds);
+			if (shift !== null) return both(guest, host, start, shift, timed);
+		}
 	}
 	// the guest's tracing may have been on first, in a log that was cut at its start
 	const least = Math.min(AGREE, hostLength);
@@ -79,8 +85,8 @@ function agreement(guest: KeySequence, host: KeySequence, g: number, h: number, 
  * Where in the host's sequence the guest's `start` lies: nearest to the known bounds, among equals the longest agreement, and among
  * these the steadiest clock difference.
  */
-function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: boolean, bounds: () => ShiftBounds | null): number | null {
-	const needed = Math.min(AGREE, guest.tags.length - start);
+function bestShift(guest: KeySequence, host: KeySequence, start: number, agree: number, timed: boolean, bounds: () => ShiftBounds | null): number | null {
+	const needed = Math.min(agree, guest.tags.length - start);
 	const candidates: { h: number; length: number }[] = [];
 	for (let h = 0; h + needed <= host.tags.length; h++) {
 		const length = agreement(guest, host, start, h, needed);
@@ -93,7 +99,7 @@ function bestShift(guest: KeySequence, host: KeySequence, start: number, timed: 
 	const leastOff = off.reduce((least, value) => Math.min(least, value));
 	const near = candidates.filter((_, index) => off[index] === leastOff);
 	// a few flushes that are all alike tell little of themselves: the clocks' difference, which the pages know, tells more
-	if (timed && known !== null && known.offset !== null && needed < AGREE) {
+	if (timed && known !== null && known.offset !== null && needed < agree) {
 		const { offset } = known;
 		return leastOf(near, ({ h }) => Math.abs(host.times[h] - guest.times[start] - offset));
 	}

@@ -13,8 +13,8 @@ export interface Mapping {
 	rid: number;
 	start: number;
 	end: number;
-	/** output address of `start`; NaN when nobody knows */
-	target: number;
+	/** output address of a page of the range, both by number; NaN when nobody knows */
+	output(page: number): number;
 	/** what the entries permit */
 	permissions: number;
 }
@@ -91,8 +91,9 @@ export class Uses {
 	}
 
 	/** Whether `row` went where the mapping of its page goes. */
-	private fits(row: number, page: number, { start, target }: Mapping): boolean {
-		return Number.isNaN(target) || pageOf(this.host.pa, row) === Math.floor(target / PAGE) + page - Math.floor(start / PAGE);
+	private fits(row: number, page: number, map: Mapping): boolean {
+		const output = map.output(page);
+		return Number.isNaN(output) || pageOf(this.host.pa, row) === output;
 	}
 
 	/** Whether `row` faulted although the entries would have let it pass: then there were none. */
@@ -101,10 +102,9 @@ export class Uses {
 		return kind[row] === Kind.fault && ((flags[row] & Access.write) === 0 || (permissions & Access.write) !== 0);
 	}
 
-	/** The first row from `earliest` to before `place` that walked to a page of `map`, not more than `slack` microseconds before; else `place`. */
-	firstWalk(map: Mapping, earliest: number, place: number, slack: number): number {
-		const { time, kind, verdict, length } = this.host;
-		const from = time[Math.min(place, length - 1)] - slack;
+	/** The first row from `earliest` to before `place` that walked to a page of `map`, at time `from` at the soonest; else `place`. */
+	firstWalk(map: Mapping, earliest: number, place: number, from: number): number {
+		const { time, kind, verdict } = this.host;
 		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, earliest);
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < place; i++) {
@@ -148,18 +148,18 @@ export class Uses {
 		return last;
 	}
 
-	/** The first fault from `earliest` to before `place` that found no entry any more, not more than `slack` before; else `place`. */
-	beforeFaults(map: Mapping, earliest: number, place: number, slack: number): number {
-		const { time, kind, verdict, length } = this.host;
-		const from = time[Math.min(place, length - 1)] - slack;
+	/** The first row from `earliest` to before `place` that found no entry of `map` any more, but a fault or another one, at time `from` at the soonest; else `place`. */
+	beforeOthers(map: Mapping, earliest: number, place: number, from: number): number {
+		const { time, kind, verdict } = this.host;
 		for (const page of this.pagesIn(map)) {
 			const span = this.span(map.rid, page, earliest);
 			let found = -1;
 			for (let i = span?.from ?? 0; span !== null && i < span.to && span.rows[i] < place; i++) {
 				const row = span.rows[i];
 				// a walk that still finds the entry takes the fault before it back
-				if (kind[row] === Kind.dma && verdict[row] === Verdict.miss && this.fits(row, page, map)) found = -1;
-				else if (found < 0 && time[row] >= from && this.absent(row, map)) found = row;
+				const walked = kind[row] === Kind.dma && verdict[row] === Verdict.miss;
+				if (walked && this.fits(row, page, map)) found = -1;
+				else if (found < 0 && time[row] >= from && (walked || this.absent(row, map))) found = row;
 			}
 			if (found >= 0) place = found;
 		}

@@ -3,16 +3,16 @@
  * file beside this one and a line in `index.ts`; its command-line option comes from the file.
  */
 import type { RunDeviceCounters } from "../../engine/index.ts";
+import type { TraceStream } from "../head.ts";
 import type { ReplayOptions } from "../replay.ts";
 import type { ReplaySummary } from "../summary.ts";
-import type { Trace } from "../trace.ts";
 import type { WhatIfVariant } from "./types.ts";
 
 export type Extra = WhatIfVariant["extra"][number];
 
 /** A trace and how it is replayed. */
 export interface Subject {
-	trace: Trace;
+	trace: TraceStream;
 	options: ReplayOptions;
 }
 
@@ -43,5 +43,5 @@ export interface WhatIf<Value> {
 	/** for people */
 	title(value: Value): string;
 	/** The subject is left as it is. @throws RangeError for a trace that cannot be changed so */
-	apply(subject: Subject, value: Value): Change;
+	apply(subject: Subject, value: Value): Change | Promise<Change>;
 }

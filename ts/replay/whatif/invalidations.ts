@@ -1,7 +1,7 @@
 /** Rows of invalidations, as strict and lazy modes of a kernel make them. */
 import type { RowBuffer } from "../rows.ts";
 import { setPair } from "../rows.ts";
-import { type Columns, Kind, Scope, type Trace } from "../trace.ts";
+import { type Columns, Kind, Scope, type TraceDevice } from "../trace.ts";
 
 /** An invalidation that an unmap causes: both modes replace those that were recorded by their own. */
 export function followsUnmap({ kind, flags }: Columns, row: number): boolean {
@@ -9,7 +9,7 @@ export function followsUnmap({ kind, flags }: Columns, row: number): boolean {
 }
 
 /** Domain that invalidations of a device's unmaps name; null when the trace never said. */
-export function domainOf({ devices }: Trace, device: number): number | null {
+export function domainOf(devices: readonly TraceDevice[], device: number): number | null {
 	return devices[device]?.domain ?? null;
 }
 

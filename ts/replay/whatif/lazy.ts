@@ -1,9 +1,11 @@
-import { pageOf, RowBuffer, setNumber, trimmed } from "../rows.ts";
-import { type Columns, Kind, type Trace } from "../trace.ts";
+import type { TraceStream } from "../head.ts";
+import { pageOf, RowBuffer, setNumber } from "../rows.ts";
+import { type Columns, Kind, type TraceDevice } from "../trace.ts";
 import { wideAt } from "../history/words.ts";
 import type { WhatIf } from "./contract.ts";
 import { domainOf, followsUnmap, invalidateDomain } from "./invalidations.ts";
 import { RenamedSpace } from "./renamed.ts";
+import { type Rewriter, rewrite, rewritten } from "./rewrite.ts";
 
 /** A flush queue, as Linux has one for each domain (`iova.c`: 256 entries, 10 ms). */
 export interface FlushQueue {
@@ -15,9 +17,26 @@ export interface FlushQueue {
 /** Pages of which one map may have so many that each is renamed; larger ones force a flush instead. */
 const MOST_RENAMED = 1 << 18;
 
+/** By domain: the first page beyond all that the trace names. */
+async function topsOf({ head: { devices }, chunks }: TraceStream): Promise<Map<number, number>> {
+	const tops = new Map<number, number>();
+	for await (const columns of chunks()) {
+		for (let row = 0; row < columns.length; row++) {
+			if (columns.kind[row] === Kind.invalidate) continue;
+			const domain = domainOf(devices, columns.id[row]);
+			if (domain === null) continue;
+			tops.set(domain, Math.max(tops.get(domain) ?? 0, pageOf(columns.iova, row) + pagesOf(columns, row)));
+		}
+	}
+	return tops;
+}
+
 /** Flush queues of all domains over one trace. */
-class LazyMode {
-	readonly rows: RowBuffer;
+class LazyMode implements Rewriter {
+	readonly rows = new RowBuffer();
+	/** of the first event and the last, microseconds */
+	private started = Number.NaN;
+	private ended = 0;
 	private readonly queues = new Map<number, { domain: number; pages: [page: number, count: number, time: number][]; due: number }>();
 	private readonly spaces = new Map<number, RenamedSpace>();
 	flushes = 0;
@@ -30,49 +49,47 @@ class LazyMode {
 	windows = { count: 0, sum: 0, longest: 0, byteTime: 0 };
 
 	constructor(
-		private readonly trace: Trace,
+		private readonly devices: readonly TraceDevice[],
+		tops: ReadonlyMap<number, number>,
 		private readonly queue: FlushQueue,
 	) {
-		this.rows = new RowBuffer(trace.columns.length + 1024);
-		const highest = new Map<number, number>();
 		const levels = new Map<number, number>();
-		const { columns } = trace;
-		for (let row = 0; row < columns.length; row++) {
-			if (columns.kind[row] === Kind.invalidate) continue;
-			const domain = domainOf(trace, columns.id[row]);
-			if (domain === null) continue;
-			highest.set(domain, Math.max(highest.get(domain) ?? 0, pageOf(columns.iova, row) + pagesOf(columns, row)));
-		}
-		for (const { domain, levels: count } of trace.devices) if (domain !== null) levels.set(domain, Math.min(levels.get(domain) ?? 6, count ?? 4));
-		for (const [domain, top] of highest) this.spaces.set(domain, new RenamedSpace(Math.ceil(top / 512) * 512, 2 ** (9 * (levels.get(domain) ?? 4))));
+		for (const { domain, levels: count } of devices) if (domain !== null) levels.set(domain, Math.min(levels.get(domain) ?? 6, count ?? 4));
+		for (const [domain, top] of tops) this.spaces.set(domain, new RenamedSpace(Math.ceil(top / 512) * 512, 2 ** (9 * (levels.get(domain) ?? 4))));
 	}
 
-	run(): Columns {
-		const { columns } = this.trace;
+	take(columns: Columns): void {
 		for (let row = 0; row < columns.length; row++) {
-			this.flushDue(columns.time[row]);
+			const time = columns.time[row];
+			if (Number.isNaN(this.started)) this.started = time;
+			this.ended = time;
+			this.flushDue(time);
 			if (followsUnmap(columns, row)) continue;
-			const domain = columns.kind[row] === Kind.invalidate ? null : domainOf(this.trace, columns.id[row]);
+			const domain = columns.kind[row] === Kind.invalidate ? null : domainOf(this.devices, columns.id[row]);
 			const space = domain === null ? undefined : this.spaces.get(domain);
 			if (domain === null || space === undefined) this.rows.copy(columns, row);
-			else if (columns.kind[row] === Kind.map) this.map(space, domain, row);
-			else if (columns.kind[row] === Kind.unmap) this.unmap(space, domain, row);
-			else this.put(row, pageOf(columns.iova, row), space.at(pageOf(columns.iova, row)));
+			else if (columns.kind[row] === Kind.map) this.map(columns, space, domain, row);
+			else if (columns.kind[row] === Kind.unmap) this.unmap(columns, space, domain, row);
+			else this.put(columns, row, pageOf(columns.iova, row), space.at(pageOf(columns.iova, row)));
 		}
-		const end = columns.length === 0 ? 0 : columns.time[columns.length - 1];
-		for (const domain of [...this.queues.keys()]) this.flush(domain, end);
-		return trimmed(this.rows.columns);
+	}
+
+	end(): void {
+		for (const domain of [...this.queues.keys()]) this.flush(domain, this.ended);
+	}
+
+	/** microseconds */
+	get span(): number {
+		return Number.isNaN(this.started) ? 0 : this.ended - this.started;
 	}
 
 	/** Copies a row whose recorded page is another one now. */
-	private put(row: number, page: number, now: number): void {
-		const { columns } = this.trace;
+	private put(columns: Columns, row: number, page: number, now: number): void {
 		const at = this.rows.copy(columns, row);
 		if (now !== page) setNumber(this.rows.columns.iova, at, wideAt(columns.iova, row) + (now - page) * 4096);
 	}
 
-	private map(space: RenamedSpace, domain: number, row: number): void {
-		const { columns } = this.trace;
+	private map(columns: Columns, space: RenamedSpace, domain: number, row: number): void {
 		const page = pageOf(columns.iova, row);
 		const pages = pagesOf(columns, row);
 		let given = pages > MOST_RENAMED ? null : space.map(page, pages);
@@ -81,11 +98,10 @@ class LazyMode {
 			this.flush(domain, columns.time[row]);
 			given = page;
 		}
-		this.put(row, page, given);
+		this.put(columns, row, page, given);
 	}
 
-	private unmap(space: RenamedSpace, domain: number, row: number): void {
-		const { columns } = this.trace;
+	private unmap(columns: Columns, space: RenamedSpace, domain: number, row: number): void {
 		const first = pageOf(columns.iova, row);
 		const pages = pagesOf(columns, row);
 		const time = columns.time[row];
@@ -99,7 +115,7 @@ class LazyMode {
 			const now = space.at(at);
 			let count = 1;
 			while (at + count < first + pages && space.at(at + count) === now + count) count++;
-			this.put(row, at, now);
+			this.put(columns, row, at, now);
 			const { columns: out } = this.rows;
 			setNumber(out.iova, out.length - 1, now * 4096);
 			setNumber(out.size, out.length - 1, count * 4096);
@@ -163,13 +179,17 @@ export const lazy: WhatIf<FlushQueue> = {
 		return { entries: Number(match[1]), timeout: Number(match[2]) };
 	},
 	title: ({ entries, timeout }) => `flush queue of ${entries} entries, ${timeout} us`,
-	apply({ trace, options }, queue) {
-		const mode = new LazyMode(trace, queue);
-		const columns = mode.run();
+	async apply({ trace, options }, queue) {
+		const tops = await topsOf(trace);
+		let mode = new LazyMode(trace.head.devices, tops, queue);
+		const changed = await rewritten(trace, () => {
+			mode = new LazyMode(trace.head.devices, tops, queue);
+			return rewrite(trace, mode);
+		});
+		const { span } = mode;
 		const { count, sum, longest, byteTime } = mode.windows;
-		const span = columns.length === 0 ? 0 : columns.time[columns.length - 1] - columns.time[0];
 		return {
-			trace: { ...trace, columns },
+			trace: changed,
 			options,
 			extra: [
 				{ label: "flushes", value: mode.flushes },

@@ -1,8 +1,9 @@
 import { PageIndex, widened } from "../curve/page-index.ts";
-import { pageOf, RowBuffer, setNumber, trimmed } from "../rows.ts";
+import { pageOf, RowBuffer, setNumber } from "../rows.ts";
 import { wideAt } from "../history/words.ts";
-import { type Columns, Kind, type Trace } from "../trace.ts";
+import { type Columns, Kind, type TraceDevice } from "../trace.ts";
 import type { WhatIf } from "./contract.ts";
+import { type Rewriter, rewrite, rewritten } from "./rewrite.ts";
 
 /** Pages of one block size that are mapped one by one, and where they lead. */
 class Blocks {
@@ -48,46 +49,56 @@ class Blocks {
 }
 
 /** Maps that together fill an aligned block in order become one map of the block, which one leaf can hold. */
-function merged(trace: Trace, lg2: number): { columns: Columns; blocks: number } {
-	const { columns, devices } = trace;
-	const size = 2 ** (lg2 - 12);
-	const rows = new RowBuffer(columns.length + 1024);
-	const blocks = new Blocks(size);
-	// devices of one domain share a space
-	const spaceOf = (device: number) => devices[device].domain ?? 65536 + device;
-	let count = 0;
-	for (let row = 0; row < columns.length; row++) {
-		rows.copy(columns, row);
-		const kind = columns.kind[row];
-		const device = columns.id[row];
-		const bytes = wideAt(columns.size, row);
-		if ((kind !== Kind.map && kind !== Kind.unmap) || device >= devices.length || bytes === 0) continue;
-		const space = spaceOf(device);
-		const first = pageOf(columns.iova, row);
-		const end = first + Math.ceil(((columns.iova[2 * row] & 0xfff) + bytes) / 4096);
-		const output = pageOf(columns.pa, row);
-		for (let at = first; at < end; ) {
-			const block = Math.floor(at / size);
-			const last = Math.min(end, (block + 1) * size);
-			// a block of one map is a leaf already: its pages are not looked at one by one
-			if (last - at === size) {
-				at = last + size * Math.max(0, Math.floor((end - last) / size));
-				continue;
+class Merging implements Rewriter {
+	readonly rows = new RowBuffer();
+	private readonly blocks: Blocks;
+	/** blocks made */
+	count = 0;
+
+	constructor(
+		private readonly devices: readonly TraceDevice[],
+		lg2: number,
+	) {
+		this.blocks = new Blocks(2 ** (lg2 - 12));
+	}
+
+	take(columns: Columns): void {
+		const { rows, blocks, devices } = this;
+		const { size } = blocks;
+		// devices of one domain share a space
+		const spaceOf = (device: number) => devices[device].domain ?? 65536 + device;
+		for (let row = 0; row < columns.length; row++) {
+			rows.copy(columns, row);
+			const kind = columns.kind[row];
+			const device = columns.id[row];
+			const bytes = wideAt(columns.size, row);
+			if ((kind !== Kind.map && kind !== Kind.unmap) || device >= devices.length || bytes === 0) continue;
+			const space = spaceOf(device);
+			const first = pageOf(columns.iova, row);
+			const end = first + Math.ceil(((columns.iova[2 * row] & 0xfff) + bytes) / 4096);
+			const output = pageOf(columns.pa, row);
+			for (let at = first; at < end; ) {
+				const block = Math.floor(at / size);
+				const last = Math.min(end, (block + 1) * size);
+				// a block of one map is a leaf already: its pages are not looked at one by one
+				if (last - at === size) {
+					at = last + size * Math.max(0, Math.floor((end - last) / size));
+					continue;
+				}
+				for (let page = at; page < last; page++) blocks.set(space, page, kind === Kind.map ? output + page - first : -1, columns.flags[row]);
+				const whole = kind === Kind.map ? blocks.whole(space, block) : null;
+				if (whole !== null) {
+					const made = rows.copy(columns, row);
+					setNumber(rows.columns.iova, made, block * size * 4096);
+					setNumber(rows.columns.size, made, size * 4096);
+					setNumber(rows.columns.pa, made, whole.output * 4096);
+					rows.columns.flags[made] = whole.rights;
+					this.count++;
+				}
+				at = last;
 			}
-			for (let page = at; page < last; page++) blocks.set(space, page, kind === Kind.map ? output + page - first : -1, columns.flags[row]);
-			const whole = kind === Kind.map ? blocks.whole(space, block) : null;
-			if (whole !== null) {
-				const made = rows.copy(columns, row);
-				setNumber(rows.columns.iova, made, block * size * 4096);
-				setNumber(rows.columns.size, made, size * 4096);
-				setNumber(rows.columns.pa, made, whole.output * 4096);
-				rows.columns.flags[made] = whole.rights;
-				count++;
-			}
-			at = last;
 		}
 	}
-	return { columns: trimmed(rows.columns), blocks: count };
 }
 
 const SIZES: Record<string, number> = { "2M": 21, "1G": 30 };
@@ -102,11 +113,16 @@ export const merge: WhatIf<keyof typeof SIZES> = {
 		return text;
 	},
 	title: (size) => `contiguous maps merged into ${size} leaves`,
-	apply({ trace, options }, size) {
-		const { columns, blocks } = merged(trace, SIZES[size]);
+	async apply({ trace, options }, size) {
+		let blocks = 0;
+		const changed = await rewritten(trace, async function* () {
+			const merging = new Merging(trace.head.devices, SIZES[size]);
+			yield* rewrite(trace, merging);
+			blocks = merging.count;
+		});
 		const bytes = 2 ** SIZES[size];
 		return {
-			trace: { ...trace, columns },
+			trace: changed,
 			options,
 			extra: [{ label: "blocks merged", value: blocks }],
 			after: ({ summary: { perPageSize } }) => [

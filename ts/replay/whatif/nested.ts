@@ -1,4 +1,5 @@
 import { NESTED_LEAVES } from "../direct-machine.ts";
+import type { TraceStream } from "../head.ts";
 import { wideAt } from "../history/words.ts";
 import { type Columns, Kind } from "../trace.ts";
 import type { WhatIf } from "./contract.ts";
@@ -7,8 +8,13 @@ const GIB = 2 ** 30;
 /** GiB of guest memory that are mapped, at most. */
 const MOST_GIBS = 4096;
 
-function gibsOf(columns: Columns): number[] {
+async function gibsOf(trace: TraceStream): Promise<number[]> {
 	const gibs = new Set<number>();
+	for await (const columns of trace.chunks()) addGibs(columns, gibs);
+	return [...gibs];
+}
+
+function addGibs(columns: Columns, gibs: Set<number>): void {
 	for (let row = 0; row < columns.length; row++) {
 		if (columns.kind[row] !== Kind.map) continue;
 		const first = wideAt(columns.pa, row);
@@ -18,7 +24,6 @@ function gibsOf(columns: Columns): number[] {
 			if (gibs.size > MOST_GIBS) throw new RangeError(`maps of the trace lead to more than ${MOST_GIBS} GiB`);
 		}
 	}
-	return [...gibs];
 }
 
 /** The same maps as a guest's own: first-stage tables that a second stage translates. */
@@ -32,5 +37,5 @@ export const nested: WhatIf<keyof typeof NESTED_LEAVES> = {
 		return text as keyof typeof NESTED_LEAVES;
 	},
 	title: (leaf) => `nested under a second stage of ${leaf} leaves`,
-	apply: ({ trace, options }, leaf) => ({ trace, options: { ...options, nested: { leaf, gibs: gibsOf(trace.columns) } } }),
+	apply: async ({ trace, options }, leaf) => ({ trace, options: { ...options, nested: { leaf, gibs: await gibsOf(trace) } } }),
 };

@@ -1,7 +1,9 @@
 /** Replaying one trace as it was and under what-ifs. */
 import type { RunDeviceCounters, UnitCounters } from "../../engine/index.ts";
+import type { TraceStream } from "../head.ts";
 import type { ReplayObserver, Stretch } from "../observer.ts";
-import { type ReplayOptions, replayTrace } from "../replay.ts";
+import { type ReplayOptions, replayStream } from "../replay.ts";
+import { streamOf } from "../stream.ts";
 import { Kind, Scope, type Trace } from "../trace.ts";
 import type { Change, Outcome, Subject } from "./contract.ts";
 import { whatIfs } from "./index.ts";
@@ -37,7 +39,7 @@ const untilLast = (levels: readonly number[]) => levels.slice(0, levels.findLast
 
 async function replayed({ trace, options }: Subject): Promise<{ figures: WhatIfFigures; outcome: Outcome }> {
 	const last = new Last();
-	const summary = await replayTrace(trace, { ...options, explain: 0, observers: [...(options.observers ?? []), last] });
+	const summary = await replayStream(trace, { ...options, explain: 0, observers: [...(options.observers ?? []), last] });
 	const { dma, iotlb } = summary;
 	return {
 		figures: {
@@ -67,7 +69,7 @@ async function variantOf(base: Subject, name: string, choices: readonly Choice[]
 	let subject = base;
 	const changes: Change[] = [];
 	for (const choice of choices) {
-		const change = find(choice.name).apply(subject, choice.value);
+		const change = await find(choice.name).apply(subject, choice.value);
 		changes.push(change);
 		subject = { trace: change.trace, options: change.options };
 	}
@@ -82,12 +84,12 @@ async function variantOf(base: Subject, name: string, choices: readonly Choice[]
 }
 
 /**
- * Replay a trace as it is, and once for each choice. @throws RangeError (an unknown what-if, a trace that cannot be changed
+ * Replay a trace as it is, and once for each choice. One that streams is read again for each, and never held. @throws RangeError (an unknown what-if, a trace that cannot be changed
  * so), EngineError
  */
-export async function whatIf(trace: Trace, choices: readonly Choice[], options: ReplayOptions & WhatIfOptions = {}): Promise<WhatIfReport> {
+export async function whatIf(trace: Trace | TraceStream, choices: readonly Choice[], options: ReplayOptions & WhatIfOptions = {}): Promise<WhatIfReport> {
 	const { together = false, ...replaying } = options;
-	const base: Subject = { trace, options: replaying };
+	const base: Subject = { trace: "columns" in trace ? streamOf(trace) : trace, options: replaying };
 	const { figures } = await replayed(base);
 	const variants: WhatIfVariant[] = [];
 	for (const choice of choices) variants.push(await variantOf(base, choice.name, [choice]));

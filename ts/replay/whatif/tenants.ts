@@ -1,6 +1,9 @@
-import { RowBuffer, trimmed } from "../rows.ts";
-import { type Columns, Kind, NO_DEVICE, Scope, type Trace, type TraceDevice } from "../trace.ts";
+import { CHUNK_EVENTS } from "../file/format.ts";
+import type { TraceStream } from "../head.ts";
+import { RowBuffer } from "../rows.ts";
+import { type Columns, Kind, NO_DEVICE, Scope, type TraceDevice } from "../trace.ts";
 import type { WhatIf } from "./contract.ts";
+import { rewritten } from "./rewrite.ts";
 
 const MOST = 65536;
 
@@ -25,11 +28,13 @@ interface Tenant {
 	rids: Map<number, number>;
 }
 
-function tenantsOf({ columns, devices }: Trace, count: number): Tenant[] {
+async function tenantsOf({ head: { devices }, chunks }: TraceStream, count: number): Promise<Tenant[]> {
 	const domains = new Set<number>();
 	for (const { domain } of devices) if (domain !== null) domains.add(domain);
-	for (let row = 0; row < columns.length; row++) {
-		if (columns.kind[row] === Kind.invalidate && columns.flags[row] !== Scope.global && columns.flags[row] !== Scope.device) domains.add(columns.id[row]);
+	for await (const columns of chunks()) {
+		for (let row = 0; row < columns.length; row++) {
+			if (columns.kind[row] === Kind.invalidate && columns.flags[row] !== Scope.global && columns.flags[row] !== Scope.device) domains.add(columns.id[row]);
+		}
 	}
 	const freeDomains = new Unused(new Set(domains), "domain id");
 	const freeRids = new Unused(new Set(devices.map(({ rid }) => rid)), "requester id");
@@ -50,36 +55,72 @@ export interface Tenancy {
 	shift: number;
 }
 
-/** Rows of all copies in the order of time: `each` is told the row, the copy and the time; copies that start together take turns. */
-function interleaved({ length, time }: Columns, { count, shift }: Tenancy, each: (row: number, copy: number, time: number) => void): void {
+/** Where one copy stands in the trace, of which it holds a chunk of its own. */
+class Cursor {
+	private readonly chunks: AsyncGenerator<Columns, void, undefined>;
+	columns: Columns | null = null;
+	row = 0;
+
+	constructor(
+		trace: TraceStream,
+		readonly copy: number,
+		private readonly shift: number,
+	) {
+		this.chunks = trace.chunks();
+	}
+
+	/** The next chunk. */
+	async load(): Promise<void> {
+		const next = await this.chunks.next();
+		this.columns = next.done ? null : next.value;
+		this.row = 0;
+		if (this.columns?.length === 0) await this.load();
+	}
+
+	get time(): number {
+		return this.columns === null ? Number.POSITIVE_INFINITY : this.columns.time[this.row] + this.copy * this.shift;
+	}
+}
+
+/** Rows of all copies in the order of time, `put` by `each`; copies that start together take turns. */
+async function* interleaved(trace: TraceStream, { count, shift }: Tenancy, rows: RowBuffer, each: (columns: Columns, row: number, copy: number, time: number) => void): AsyncGenerator<Columns, void, undefined> {
+	const whole = () => rows.length >= CHUNK_EVENTS;
 	if (shift === 0) {
-		for (let row = 0; row < length; row++) for (let copy = 0; copy < count; copy++) each(row, copy, time[row]);
-		return;
-	}
-	const next = new Uint32Array(count);
-	const at = (copy: number) => (next[copy] < length ? time[next[copy]] + copy * shift : Number.POSITIVE_INFINITY);
-	// a binary heap of copies, the earliest first
-	const heap = Array.from({ length: count }, (_, copy) => copy);
-	const sink = () => {
-		const copy = heap[0];
-		const mine = at(copy);
-		let i = 0;
-		for (;;) {
-			let child = 2 * i + 1;
-			if (child >= count) break;
-			if (child + 1 < count && at(heap[child + 1]) < at(heap[child])) child++;
-			if (at(heap[child]) >= mine) break;
-			heap[i] = heap[child];
-			i = child;
+		for await (const columns of trace.chunks()) {
+			for (let row = 0; row < columns.length; row++) {
+				for (let copy = 0; copy < count; copy++) each(columns, row, copy, columns.time[row]);
+				while (whole()) yield rows.take(CHUNK_EVENTS);
+			}
 		}
-		heap[i] = copy;
-	};
-	for (let done = 0; done < count * length; done++) {
-		const copy = heap[0];
-		each(next[copy], copy, at(copy));
-		next[copy]++;
-		sink();
+	} else {
+		// a binary heap of copies, the earliest first
+		const heap = Array.from({ length: count }, (_, copy) => new Cursor(trace, copy, shift));
+		for (const cursor of heap) await cursor.load();
+		const sink = () => {
+			const cursor = heap[0];
+			const mine = cursor.time;
+			let i = 0;
+			for (;;) {
+				let child = 2 * i + 1;
+				if (child >= count) break;
+				if (child + 1 < count && heap[child + 1].time < heap[child].time) child++;
+				if (heap[child].time >= mine) break;
+				heap[i] = heap[child];
+				i = child;
+			}
+			heap[i] = cursor;
+		};
+		for (;;) {
+			const cursor = heap[0];
+			const { columns } = cursor;
+			if (columns === null) break;
+			each(columns, cursor.row, cursor.copy, cursor.time);
+			if (++cursor.row === columns.length) await cursor.load();
+			sink();
+			if (whole()) yield rows.take(CHUNK_EVENTS);
+		}
 	}
+	if (rows.length > 0) yield rows.take();
 }
 
 /** Copies of the whole run side by side, each with devices, domains and tables of its own. */
@@ -94,26 +135,28 @@ export const tenants: WhatIf<Tenancy> = {
 		return { count, shift: Number(match[2] ?? 1000) };
 	},
 	title: ({ count, shift }) => `${count} tenants${shift === 0 ? ", event by event in turn" : `, ${shift} us apart`}`,
-	apply({ trace, options }, tenancy) {
-		const { columns, devices } = trace;
+	async apply({ trace, options }, tenancy) {
+		const { devices } = trace.head;
 		const { count } = tenancy;
-		const copies = tenantsOf(trace, count);
-		const rows = new RowBuffer(Math.max(1, count * columns.length));
-		interleaved(columns, tenancy, (row, copy, time) => {
-			const invalidate = columns.kind[row] === Kind.invalidate;
-			// one global invalidation is everybody's
-			if (copy > 0 && invalidate && columns.flags[row] === Scope.global) return;
-			const at = rows.copy(columns, row);
-			rows.columns.time[at] = time;
-			if (copy === 0) return;
-			const { domains, rids } = copies[copy - 1];
-			const id = columns.id[row];
-			if (!invalidate) rows.columns.id[at] = id === NO_DEVICE ? id : id + copy * devices.length;
-			else rows.columns.id[at] = (columns.flags[row] === Scope.device ? rids.get(id) : domains.get(id)) ?? id;
-		});
+		const copies = await tenantsOf(trace, count);
+		const chunks = () => {
+			const rows = new RowBuffer();
+			return interleaved(trace, tenancy, rows, (columns, row, copy, time) => {
+				const invalidate = columns.kind[row] === Kind.invalidate;
+				// one global invalidation is everybody's
+				if (copy > 0 && invalidate && columns.flags[row] === Scope.global) return;
+				const at = rows.copy(columns, row);
+				rows.columns.time[at] = time;
+				if (copy === 0) return;
+				const { domains, rids } = copies[copy - 1];
+				const id = columns.id[row];
+				if (!invalidate) rows.columns.id[at] = id === NO_DEVICE ? id : id + copy * devices.length;
+				else rows.columns.id[at] = (columns.flags[row] === Scope.device ? rids.get(id) : domains.get(id)) ?? id;
+			});
+		};
 		const all = [...devices, ...copies.flatMap((tenant, i) => devices.map((device) => copyOf(device, tenant, i + 2)))];
 		return {
-			trace: { ...trace, devices: all, columns: trimmed(rows.columns) },
+			trace: await rewritten(trace, chunks, { devices: all }),
 			options,
 			after: ({ summary: { perDevice } }) => {
 				const rates = Array.from({ length: count }, (_, i) => {

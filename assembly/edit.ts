@@ -18,7 +18,7 @@ import {
   EDIT_RANGE,
   MAP_REPLACE,
 } from "./layout";
-import { allocate, available, framePointer, liveCount, NO_FRAME, release } from "./memory/frames";
+import { allocate, available, enough, framePointer, liveCount, NO_FRAME, release } from "./memory/frames";
 import { Engine } from "./memory/physical";
 import { books, geometryOf } from "./table";
 
@@ -235,7 +235,7 @@ export function cutEnds<F extends PtFormat>(m: Engine, table: usize, first: u64,
   // an end at the very end of the input range wraps to entry 0, where nothing can straddle
   const end = last + 1;
   // two ends in one large item share tables, so this may ask for a few frames too many
-  if (framesForCut<F>(m, table, first) + framesForCut<F>(m, table, end) > available(m)) return false;
+  if (!enough(m, framesForCut<F>(m, table, first) + framesForCut<F>(m, table, end))) return false;
   return cut<F>(m, table, first) && cut<F>(m, table, end);
 }
 
@@ -444,11 +444,11 @@ export function map<F extends PtFormat>(
     if (!(flags & MAP_REPLACE)) return EDIT_EXISTS;
     // pages inside go first, so that what they free is there to be used; cutting the ends may need frames of its own
     const cuts = framesForCut<F>(m, table, first) + framesForCut<F>(m, table, last + 1);
-    if (cuts + framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
+    if (!enough(m, cuts + framesForMap<F>(m, table, first, last, output))) return EDIT_NO_FRAME;
     if (!cutEnds<F>(m, table, first, last)) return EDIT_NO_FRAME;
     b.replaced = 1;
     removeItems<F>(m, table, first, last);
-  } else if (framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
+  } else if (!enough(m, framesForMap<F>(m, table, first, last, output))) return EDIT_NO_FRAME;
 
   if (b.keep != 0 && g.top != 0 && size >> f.spanLg2(g, 1) != 0) {
     // tables that were kept though empty make way for large items

@@ -176,9 +176,9 @@ describe("edits of every format", () => {
 		// canonical at both ends, and not between them
 		expect(code(() => table.map((1n << 47n) - 0x1000n, 0n, (1n << 64n) - (1n << 48n) + 0x2000n, { read: true, write: true }))).toBe("OutOfRange");
 		expect(code(() => table.map(1n << 47n, 0n, 0x1000n, { read: true, write: true }))).toBe("OutOfRange");
-		engine.failFrameAfter(1);
+		engine.failAfter(1);
 		expect(code(() => table.protect(1n << 21n, 0x1000n, { read: true, write: false }))).toBe("OutOfFrames");
-		engine.failFrameAfter(0);
+		engine.failAfter(0);
 		expect(table.lookUp(1n << 21n)).toMatchObject({ pageBytes: 1 << 21, write: true });
 		expect(code(() => table.readDirty(0n, 0x2000n, new Uint8Array(0)))).toBe("BadConfig");
 		expect(code(() => table.readDirty(0n, 0x2000n, new Uint8Array(1), { pageBytes: 5000 }))).toBe("BadConfig");

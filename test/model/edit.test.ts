@@ -170,9 +170,9 @@ describe("map and unmap", () => {
 			const before = { frames: engine.framesUsed, mapped: table.mapped, text: content(table, window) };
 			// a pool that is really empty, or a failure asked for
 			const asked = n % 2 === 1;
-			if (asked) engine.failFrameAfter(1 + random.below(3));
+			if (asked) engine.failAfter(1 + random.below(3));
 			const code = codeOf(() => apply(table, one));
-			engine.failFrameAfter(0);
+			engine.failAfter(0);
 			if (code === "done") {
 				if (one.what === "unmap") model.unmap(one.first, one.count);
 				else model.map(one.first, one.count, one.output, one.rights);

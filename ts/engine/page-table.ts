@@ -255,9 +255,9 @@ export class PageTable {
 		else for (const half of [0n, (1n << 64n) - (1n << (bits - 1n))]) this.unmap(half, 1n << (bits - 1n));
 	}
 
-	/** Last address that the table takes. */
+	/** Last address that the table takes, of the lower half where it has two. */
 	get inputLast(): bigint {
-		return (1n << BigInt(this.inputBits)) - 1n;
+		return (1n << BigInt(this.format.signed ? this.inputBits - 1 : this.inputBits)) - 1n;
 	}
 
 	private get inputBits(): number {

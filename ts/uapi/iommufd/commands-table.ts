@@ -120,13 +120,15 @@ export function dirtyBitmap(door: Iommufd, { values, memory }: Call<"hwpt_get_di
 	if ((iova | end) & (granule - 1n)) throw new Errno("EINVAL", `the granule is 0x${granule.toString(16)}`);
 	if (page === 0n || (iova | end) & (page - 1n)) throw new Errno("EINVAL", `the range is no multiple of 0x${page.toString(16)}`);
 	const bits = new Map<bigint, number>();
-	table.readDirty(iova, last, (values.flags & DIRTY_BITMAP_FLAGS.noClear) === 0, (at, size) => {
+	table.readDirty(iova, last, false, (at, size) => {
 		// a large leaf may reach out of the range
 		const from = at > iova ? at : iova;
 		const to = at + size - 1n < last ? at + size - 1n : last;
 		for (let bit = (from - iova) / page; bit <= (to - iova) / page; bit++) bits.set(bit >> 3n, (bits.get(bit >> 3n) ?? 0) | (1 << Number(bit & 7n)));
 	});
 	setBits(memory, data, bits);
+	// forgotten once the caller has them
+	if (bits.size > 0 && (values.flags & DIRTY_BITMAP_FLAGS.noClear) === 0) table.readDirty(iova, last, true, () => {});
 }
 
 /** Set bits in a caller's array: by byte from its start, a page of it at a time. @throws Errno EFAULT */

@@ -15,14 +15,14 @@ const directory = mkdtempSync(join(tmpdir(), "ioasid-native-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 const { check, finish } = checks();
 
-function compile(output, source, ...options) {
-	const { status, stderr } = spawnSync("gcc", ["-std=gnu17", "-O1", "-Wno-stringop-overflow", "-Wno-nonnull", "-Wall", "-Wextra", "-Werror", "-o", join(directory, output), join(here, source), ...options], { encoding: "utf8" });
-	if (status !== 0) throw new Error(`gcc ${source}: ${stderr}`);
+function compile(output, sources, ...options) {
+	const { status, stderr } = spawnSync("gcc", ["-std=gnu17", "-O1", "-Wno-stringop-overflow", "-Wno-nonnull", "-Wall", "-Wextra", "-Werror", "-o", join(directory, output), ...sources.map((source) => join(here, source)), ...options], { encoding: "utf8" });
+	if (status !== 0) throw new Error(`gcc ${sources.join(" ")}: ${stderr}`);
 	return join(directory, output);
 }
 
-const interposer = compile("interposer.so", "interposer.c", "-shared", "-fPIC", "-ldl", "-lpthread");
-const program = compile("program", "program.c");
+const interposer = compile("interposer.so", ["interposer.c"], "-shared", "-fPIC", "-ldl", "-lpthread");
+const program = compile("program", ["program.c", "flows-spaces.c", "flows-queues.c", "flows-files.c"]);
 const socket = join(directory, "socket");
 const shared = join(directory, "memory");
 const server = new Server(socket, shared);

@@ -134,9 +134,26 @@ export function giveFrames(context: usize, low: u32, high: u32, order: u32): voi
   frames.release(engine(context), wide(low, high), order);
 }
 
-/** The n-th frame allocation from now is refused; 0 turns that off. */
-export function failFrame(context: usize, after: u32): void {
-  engine(context).failAfter = after;
+/** The n-th allocation from now is refused, a frame or one of the host's own; 0 turns that off. Counting starts anew. */
+export function failAfter(context: usize, after: u32): void {
+  const m = engine(context);
+  m.failAfter = after;
+  m.allocations = 0;
+}
+
+/** Allocations since failAfter. */
+export function allocations(context: usize): u32 {
+  return engine(context).allocations;
+}
+
+/** Allocations until the one that is refused; 0: none. */
+export function failsIn(context: usize): u32 {
+  return engine(context).failAfter;
+}
+
+/** The host allocates something of its own: true when that is to be refused. */
+export function refuses(context: usize): bool {
+  return frames.refuses(engine(context), 1);
 }
 
 // ---- page tables

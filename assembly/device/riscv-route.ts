@@ -22,7 +22,7 @@ import {
   ROUTE_NESTED,
   ROUTE_SECOND,
 } from "../layout";
-import { allocate, available, framePointer, NO_FRAME, release } from "../memory/frames";
+import { allocate, enough, framePointer, NO_FRAME, release } from "../memory/frames";
 import { Engine } from "../memory/physical";
 import { register, setRegister } from "../unit";
 import { isExtended, misconfigured, TC_DPE, TC_GADE, TC_PDTV, TC_SADE, TC_SBE, TC_SXL, TC_V, validFirstStage } from "./riscv-context";
@@ -243,7 +243,7 @@ function setProcess(m: Engine, unit: usize, at: usize, pasid: u32, type: u32, ps
     store<u64>(words, <u64>levels << MODE_SHIFT, 24);
     if (misconfigured(unit, words, extended)) return EDIT_FORMAT;
     // the root, and two tables each for process 0 and this one
-    if (available(m) < 5) return EDIT_NO_FRAME;
+    if (!enough(m, 5)) return EDIT_NO_FRAME;
     store<u64>(words, load<u64>(words, 24) | (allocate(m, 0) >> 12), 24);
     const pscid0 = valid ? <u32>(get(at + 16, swapped) >> 12) & 0xf_ffff : 0;
     writeContext(at, words, extended, swapped);

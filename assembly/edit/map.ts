@@ -2,7 +2,7 @@
 // changes anything: what it may need is bounded, and counted exactly when the bound does not fit.
 import { ENTRY_ABSENT, ENTRY_TABLE, PtFormat } from "../format/contract";
 import { EDIT_ALIGNMENT, EDIT_EXISTS, EDIT_NO_FRAME, EDIT_OK, EDIT_PERMISSION, EDIT_RANGE, MAP_REPLACE } from "../layout";
-import { available, liveCount } from "../memory/frames";
+import { available, enough, liveCount } from "../memory/frames";
 import { Engine } from "../memory/physical";
 import { books, geometryOf } from "../table";
 import { removeItems } from "./change";
@@ -113,11 +113,11 @@ export function map<F extends PtFormat>(
     if (!(flags & MAP_REPLACE)) return EDIT_EXISTS;
     // pages inside go first, so that what they free is there to be used; cutting the ends may need frames of its own
     const cuts = framesForCut<F>(m, table, first) + framesForCut<F>(m, table, last + 1);
-    if (cuts + framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
+    if (!enough(m, cuts + framesForMap<F>(m, table, first, last, output))) return EDIT_NO_FRAME;
     if (!cutEnds<F>(m, table, first, last)) return EDIT_NO_FRAME;
     b.replaced = 1;
     removeItems<F>(m, table, first, last);
-  } else if (framesForMap<F>(m, table, first, last, output) > available(m)) return EDIT_NO_FRAME;
+  } else if (!enough(m, framesForMap<F>(m, table, first, last, output))) return EDIT_NO_FRAME;
 
   if (b.keep != 0 && g.top != 0 && size >> f.spanLg2(g, 1) != 0) {
     // tables that were kept though empty make way for large items

@@ -1,7 +1,7 @@
 // Splitting: a leaf into a table of smaller ones, a span (contiguous set, NAPOT, 7h) into its entries.
 import { ENTRY_LEAF, PtFormat } from "../format/contract";
 import { EDIT_NO_FRAME, EDIT_OK } from "../layout";
-import { allocate, available, framePointer, liveCount, NO_FRAME } from "../memory/frames";
+import { allocate, enough, framePointer, liveCount, NO_FRAME } from "../memory/frames";
 import { Engine } from "../memory/physical";
 import { books, geometryOf } from "../table";
 import { badRange, descend, entryAt, itemAt, itemEntries, pathSlot } from "./descent";
@@ -93,6 +93,6 @@ export function cutEnds<F extends PtFormat>(m: Engine, table: usize, first: u64,
   // an end at the very end of the input range wraps to entry 0, where nothing can straddle
   const end = last + 1;
   // two ends in one large item share tables, so this may ask for a few frames too many
-  if (framesForCut<F>(m, table, first) + framesForCut<F>(m, table, end) > available(m)) return false;
+  if (!enough(m, framesForCut<F>(m, table, first) + framesForCut<F>(m, table, end))) return false;
   return cut<F>(m, table, first) && cut<F>(m, table, end);
 }

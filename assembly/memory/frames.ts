@@ -26,15 +26,21 @@ function push(m: Engine, frame: u32, order: u32): void {
   store<u32>(head, frame + 1);
 }
 
+/** `count` allocations pass, frames or the host's own: true when one of them is refused on purpose. */
+export function refuses(m: Engine, count: u32): bool {
+  m.allocations += count;
+  if (m.failAfter == 0) return false;
+  if (m.failAfter <= count) {
+    m.failAfter = 0;
+    return true;
+  }
+  m.failAfter -= count;
+  return false;
+}
+
 /** Physical address of a zeroed block, or NO_FRAME. */
 export function allocate(m: Engine, order: u32): u64 {
-  if (m.failAfter != 0) {
-    if (m.failAfter <= 1 << order) {
-      m.failAfter = 0;
-      return NO_FRAME;
-    }
-    m.failAfter -= 1 << order;
-  }
+  if (refuses(m, 1 << order)) return NO_FRAME;
   let frame: u32 = 0xffff_ffff;
   for (let from = order; from < ORDERS; from++) {
     const head = listHead(m, from);
@@ -75,6 +81,13 @@ export function release(m: Engine, address: u64, order: u32): void {
 export function available(m: Engine): u32 {
   const free = m.frameCount - m.frameUsed;
   return m.failAfter != 0 ? min(free, m.failAfter - 1) : free;
+}
+
+/** Whether `count` frames can be had, one at a time. A failure that was asked for is over with the edit that it refuses. */
+export function enough(m: Engine, count: u32): bool {
+  if (count <= available(m)) return true;
+  m.failAfter = 0;
+  return false;
 }
 
 /** Pointer to the count of entries in use of the block at `address`. */

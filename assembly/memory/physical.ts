@@ -73,6 +73,7 @@ export class Engine {
   silent: u32; // a throw-away unit, for walks that must leave no trace in counters
   trace: u32;
   traceCapacity: u32;
+  allocations: u32; // since failAfter was set
   traceLength: u32;
 }
 

@@ -95,18 +95,18 @@ describe.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("over %s", (kind) =>
 		const before = [engine.framesUsed, machine.framesPinned];
 		let failed = 0;
 		for (let n = 1; ; n++) {
-			engine.failFrameAfter(n);
+			engine.failAfter(n);
 			try {
 				command("ioas_map", { flags: 7, ioas_id: ioas, user_va: MEMORY, length: 0x3000n, iova: IOVA });
 				break;
 			} catch (error) {
 				expect((error as Error).message).toBe("ENOMEM");
-				engine.failFrameAfter(0);
+				engine.failAfter(0);
 				expect([engine.framesUsed, machine.framesPinned]).toEqual(before);
 				failed++;
 			}
 		}
-		engine.failFrameAfter(0);
+		engine.failAfter(0);
 		expect(failed).toBeGreaterThan(0);
 		expect(dma(IOVA + 0x2000n)).toMatchObject({ physical: main.physical(MEMORY + 0x2000n) });
 	});

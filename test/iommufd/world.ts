@@ -3,12 +3,15 @@ import { Machine, type Process } from "../../ts/core/index.ts";
 import { Engine } from "../../ts/engine/index.ts";
 import { MOCK, TEST_OP } from "../../ts/uapi/abi/iommufd-test.ts";
 import { type Caller, Descriptors, OpenFile } from "../../ts/uapi/descriptors.ts";
+import { Errno, errnoName } from "../../ts/uapi/errno.ts";
 import { type CommandInput, type CommandOutput, IommufdClient, IommufdFile, IommufdHost, MemoryFile, Selftest } from "../../ts/uapi/iommufd.ts";
 import { IoasEntity, PagingEntity, TableEntity } from "../../ts/uapi/iommufd/entities.ts";
 import type { MockTable } from "../../ts/uapi/iommufd/mock-iommu.ts";
 
 const RAM = { start: 0x1_0000_0000n, size: 0x1000_0000n };
 export const MEMORY = 0x1000_0000n;
+/** a page that is touched from the start */
+export const STRUCTS = 0x2000_0000n;
 export const APERTURE: bigint = MOCK.apertureStart;
 const SIZE = 0x10_0000n;
 export const RW = 6;
@@ -31,6 +34,8 @@ export class World {
 		this.host.test = this.selftest;
 		this.process = this.machine.createProcess("main");
 		this.process.map(MEMORY, SIZE, { shared: true });
+		this.process.map(STRUCTS, 0x1000n);
+		this.process.write(STRUCTS, Uint8Array.of(0));
 		if (touched) this.process.write(MEMORY, new Uint8Array(Number(SIZE)));
 		this.file = new IommufdFile(this.host);
 		const descriptors = Descriptors.of(this.process);
@@ -41,6 +46,13 @@ export class World {
 
 	test(op: keyof typeof TEST_OP, input: CommandInput<"test">): CommandOutput<"test"> {
 		return this.client.test({ ...input, op: TEST_OP[op] });
+	}
+
+	/** What a system call returned. @throws Errno */
+	done(result: number): number {
+		const name = result < 0 ? errnoName(result) : undefined;
+		if (name !== undefined) throw new Errno(name, "system call");
+		return result;
 	}
 
 	ioas(): number {

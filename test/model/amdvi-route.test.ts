@@ -131,9 +131,9 @@ describe("routes of an AMD IOMMU", () => {
 		unit.setRoute(1, { type: "bypass", domain: 1 });
 		const before = engine.framesUsed;
 		for (const failing of [1, 2, 3]) {
-			engine.failFrameAfter(failing);
+			engine.failAfter(failing);
 			expect(codeOf(() => unit.setRoute(1, { type: "first-stage", domain: 1, table }))).toBe("OutOfFrames");
-			engine.failFrameAfter(0);
+			engine.failAfter(0);
 			expect([engine.framesUsed, ask(1, null)]).toEqual([before, IOVA]);
 		}
 		unit.setRoute(1, { type: "first-stage", domain: 1, table });

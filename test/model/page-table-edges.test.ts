@@ -45,9 +45,9 @@ describe("page tables", () => {
 		expect(codeOf(() => table.map(1n << 47n, 0n, 0x1000n, both))).toBe("OutOfRange");
 		// the output's width
 		expect(codeOf(() => table.map(0x4000_0000n, (1n << 52n) - 0x1000n, 0x2000n, both))).toBe("OutOfRange");
-		engine.failFrameAfter(1);
+		engine.failAfter(1);
 		expect(codeOf(() => table.protect(1n << 21n, 0x1000n, { read: true, write: false }))).toBe("OutOfFrames");
-		engine.failFrameAfter(0);
+		engine.failAfter(0);
 		expect(table.lookUp(1n << 21n)).toMatchObject({ pageBytes: 1 << 21, write: true });
 		expect(codeOf(() => table.readDirty(0n, 0x2000n, new Uint8Array(0)))).toBe("BadConfig");
 		expect(codeOf(() => table.readDirty(0n, 0x2000n, new Uint8Array(1), { pageBytes: 5000 }))).toBe("BadConfig");

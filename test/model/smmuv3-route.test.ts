@@ -122,7 +122,7 @@ describe("a route to", () => {
 		const [unit] = engine.units;
 		const table = engine.createTable({ format: "vmsav8-first-4k", levels: 4 });
 		unit.setRoute(1, { type: "bypass", domain: 1 });
-		engine.failFrameAfter(1);
+		engine.failAfter(1);
 		expect(() => unit.setRoute(1, { type: "first-stage", domain: 1, table })).toThrow(/tables\.frames/);
 		expect(unit.translate(1, 0x5000n)).toMatchObject({ status: "translated", pa: 0x5000n });
 	});

@@ -187,7 +187,7 @@ export class Trial {
 		const { engine, table } = this.machine;
 		const before = engine.framesUsed;
 		const want = this.expected(edit);
-		if (edit.fail !== 0) engine.failFrameAfter(edit.fail);
+		if (edit.fail !== 0) engine.failAfter(edit.fail);
 		let code = "";
 		try {
 			this.run(edit);
@@ -195,7 +195,7 @@ export class Trial {
 			if (!(error instanceof EngineError)) throw error;
 			code = error.code;
 		} finally {
-			engine.failFrameAfter(0);
+			engine.failAfter(0);
 		}
 		this.count(code === "" ? edit.kind : code);
 		if (code === "OutOfFrames" && (edit.fail !== 0 || this.spare !== undefined) && want === "") {

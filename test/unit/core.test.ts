@@ -125,7 +125,7 @@ describe("refusals change nothing", () => {
 	it("of frames: each allocation of a map and of an attach fails in turn", () => {
 		for (let n = 1; ; n++) {
 			const before = { frames: engine.framesUsed, pinned: source.pinned };
-			engine.failFrameAfter(n);
+			engine.failAfter(n);
 			let done = true;
 			try {
 				space.map(0x1000n, 0x2000n, memory(source, 0n), RW);
@@ -134,7 +134,7 @@ describe("refusals change nothing", () => {
 				done = false;
 				expect((error as CoreError).reason).toBe("NoSpace");
 			}
-			engine.failFrameAfter(0);
+			engine.failAfter(0);
 			if (done) break;
 			if (machine.routes.attachmentsOf(device).length === 0) space.unmap(0x1000n, 0x2000n);
 			expect({ frames: engine.framesUsed, pinned: source.pinned }).toEqual({ ...before, frames: expect.any(Number) });

@@ -279,9 +279,9 @@ describe("the bridge", () => {
 		const high = windowed([HIGH, 1n << 40n, K4]);
 		map(high, HIGH, K4, K4);
 		for (let n = 1; n < 6; n++) {
-			engine.failFrameAfter(n);
+			engine.failAfter(n);
 			expect(reason(() => machine.attach(device, high)), `frame ${n}`).toBe(n < 5 ? "NoSpace" : "done");
-			engine.failFrameAfter(0);
+			engine.failAfter(0);
 			expect(where(0n)).toBe(physical(0n));
 			if (n < 5) expect([engine.framesUsed, where(HIGH)]).toEqual([before, "stage1"]);
 		}

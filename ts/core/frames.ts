@@ -1,4 +1,4 @@
-import { FailPoint } from "./fail-point.ts";
+import type { FailPoint } from "./fail-point.ts";
 
 export const PAGE = 4096n;
 
@@ -79,7 +79,7 @@ export class FramePool {
 		first: bigint,
 		private readonly last: bigint,
 		private readonly zero: (address: bigint, size: bigint) => void = () => {},
-		readonly failures = new FailPoint(),
+		private readonly failures: FailPoint | null = null,
 	) {
 		this.next = first;
 		this.free = [{ first, last, used: false }];
@@ -101,7 +101,7 @@ export class FramePool {
 
 	/** Take zeroed frames, held once, at the wished place when it is free. Undefined when RAM is used up: nothing is taken. @throws CoreError NoSpace when it is to fail */
 	take(owner: object, userAddress: bigint, size: bigint, wished?: bigint): Extent[] | undefined {
-		this.failures.pass("frame", "take", "RAM");
+		this.failures?.pass("frame", "take", "RAM");
 		const places = this.places(size, wished);
 		if (places === undefined) return undefined;
 		let at = userAddress;

@@ -9,7 +9,7 @@ export type { AttachRequest, DeviceDriver, DmaOwnership, RouteOperations } from 
 export type { DmaResult, FaultKind } from "./dma.ts";
 export { CoreError, type CoreErrorContext, type CoreReason } from "./errors.ts";
 export { type Allocation, FailPoint } from "./fail-point.ts";
-export { type Extent, FramePool, type FrameRun, PAGE, pushExtent, sliceExtents } from "./frames.ts";
+export { type Extent, FramePool, type FrameRun, PAGE, pushExtent, searchRanges, sliceExtents } from "./frames.ts";
 export { Group } from "./group.ts";
 export type {
 	AddressRange,

@@ -274,10 +274,13 @@ export class IoSpace {
 		return sliceExtents(area.source.extents(offset, size), area.byteAt(first) - offset, last - first + 1n);
 	}
 
+	/** Without large pages page by page, so that cuts find the borders that they need. */
 	private *runsOf(area: IoArea): Iterable<TableRun> {
+		const { permissions } = area;
 		let iova = area.first;
 		for (const { address, size } of this.extentsOf(area)) {
-			yield { iova, pa: address, size, permissions: area.permissions };
+			const most = this.huge ? size : PAGE;
+			for (let at = 0n; at < size; at += most) yield { iova: iova + at, pa: address + at, size: most, permissions };
 			iova += size;
 		}
 	}
@@ -339,13 +342,24 @@ export class IoSpace {
 		}
 	}
 
+	/** The area that reaches over the border in front of `at`. */
+	private across(at: bigint): IoArea | undefined {
+		const area = at < 0n ? undefined : this.areas.first(at, at);
+		return area === undefined || area.first === at ? undefined : area;
+	}
+
 	/**
-	 * Cut the area that reaches over the border in front of `at`, in two that share its source.
-	 * @throws CoreError Misaligned, Invalid (pinned by software, or large pages may map it)
+	 * Cut areas that reach over the borders in front of these addresses, each in two that share its source.
+	 * @throws CoreError NoSpace (nothing is cut then), Misaligned, Invalid (pinned by software, or large pages may map it): the cuts before stand
 	 */
-	cut(at: bigint, operation = "cut"): void {
-		const area = this.areas.first(at, at);
-		if (area === undefined || area.first === at) return;
+	cut(borders: readonly bigint[], operation = "cut"): void {
+		for (const at of borders) if (this.across(at) !== undefined) this.failures.pass("table", operation, this.name);
+		for (const at of borders) this.cutAt(at, operation);
+	}
+
+	private cutAt(at: bigint, operation: string): void {
+		const area = this.across(at);
+		if (area === undefined) return;
 		const context = this.context(operation, area.first, area.last);
 		const mask = this.alignment - 1n;
 		if ((at | area.byteAt(at)) & mask) throw new CoreError("Misaligned", "a cut inside a granule", context);

@@ -76,6 +76,7 @@ export type TableContent = (range?: AddressRange, base?: IommuTable) => Iterable
 export interface IommuTable {
 	/** @throws CoreError Occupied, NoSpace, Unsupported; nothing is mapped then */
 	map(run: TableRun): void;
+	/** @throws CoreError NoSpace when a large leaf must be split for it; nothing is unmapped then. Never for ranges that were mapped whole */
 	unmap(iova: bigint, size: bigint): void;
 	/** Record what DMA writes; with `split` in leaves of the smallest size. Starting forgets what was recorded. @throws CoreError Unsupported */
 	trackDirty(on: boolean, split: boolean): void;

@@ -50,8 +50,8 @@ export interface RamConfig {
 export class Machine {
 	readonly routes = new Routes();
 	readonly pageRequests = new PageRequests();
-	/** makes allocations fail, for tests */
-	readonly failures = new FailPoint();
+	/** makes allocations fail, of the engine's table frames too, for tests */
+	readonly failures: FailPoint;
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
 	/** parts that sit on a function */
@@ -72,6 +72,7 @@ export class Machine {
 		ram?: RamConfig,
 	) {
 		const { memory } = engine;
+		this.failures = new FailPoint(engine);
 		const zero = (address: bigint, size: bigint) => {
 			for (let at = address; at < address + size; at += PAGE) if (memory.read(at, Number(PAGE)).some((byte) => byte !== 0)) memory.writeBytes(at, new Uint8Array(Number(PAGE)));
 		};

@@ -177,11 +177,25 @@ export class Space extends AddressSpace {
 		for (const child of this.children) child.parentChanged(first, last, gone);
 	}
 
+	/** Take a range out of the tables. @throws CoreError NoSpace; they hold it again then */
+	private clearTables(first: bigint, last: bigint): void {
+		const done: IommuTable[] = [];
+		try {
+			for (const { table } of this.tables.values()) {
+				table.unmap(first, last - first + 1n);
+				done.push(table);
+			}
+		} catch (error) {
+			for (const table of done) for (const run of this.resolve(first, last)) table.map(run);
+			throw error;
+		}
+	}
+
 	/**
 	 * Unmap the areas in [iova, iova + size); cached answers are gone when it returns. With `cut`, an area that sticks out
 	 * is cut first.
 	 * @returns bytes unmapped, 0 when nothing was there
-	 * @throws CoreError Misaligned, Cut (an area sticks out), Busy
+	 * @throws CoreError Misaligned, Cut (an area sticks out), Busy, NoSpace (a leaf cannot be split); nothing has changed then
 	 */
 	unmap(iova: bigint, size: bigint, options: { cut?: boolean; operation?: string } = {}): bigint {
 		const { cut = false, operation = "unmap" } = options;
@@ -195,6 +209,8 @@ export class Space extends AddressSpace {
 		this.refuseChange(operation);
 		if (touched[0].first < iova || touched[touched.length - 1].last > last) {
 			if (!cut) throw new CoreError("Cut", "a mapping sticks out of the range", context);
+			// leaves are split first: only that can fail
+			this.clearTables(iova, last);
 			if (touched[0].first < iova) this.areas.cut(touched[0], iova);
 			const tail = this.areas.at(last);
 			if (tail !== undefined && tail.last > last) this.areas.cut(tail, last + 1n);

@@ -206,9 +206,28 @@ export class Engine {
 		this.exports.giveFrames(this.base + this.plan.engine, Number(address & 0xffffffffn), Number(address >> 32n), order);
 	}
 
-	/** Refuse the n-th frame allocation from now (for tests of failure paths); 0 turns that off. */
-	failFrameAfter(n: number): void {
-		this.exports.failFrame(this.base + this.plan.engine, n);
+	/**
+	 * Refuse the n-th allocation from now, counting from 1; 0: none. Table frames count (a block as its frames; those that
+	 * are given back meanwhile do not), and whatever `refuses` is asked about, in the order in which they come. An edit that
+	 * would come to it is refused as a whole.
+	 */
+	failAfter(n: number): void {
+		this.exports.failAfter(this.base + this.plan.engine, n);
+	}
+
+	/** Allocations since `failAfter` was called last. */
+	get allocations(): number {
+		return this.exports.allocations(this.base + this.plan.engine);
+	}
+
+	/** Allocations until the one that is refused; 0: none will be. */
+	get failsIn(): number {
+		return this.exports.failsIn(this.base + this.plan.engine);
+	}
+
+	/** The host allocates something of its own: true when that is the one to refuse. */
+	refuses(): boolean {
+		return this.exports.refuses(this.base + this.plan.engine) !== 0;
 	}
 
 	/** The engine may not be used any more; a host's memory is left as it is. */

@@ -21,7 +21,10 @@ export interface EngineExports extends Record<string, unknown> {
 	takeFrames(context: number, order: number): bigint;
 	giveFrames(context: number, low: number, high: number, order: number): void;
 	sparsePagesUsed(context: number): number;
-	failFrame(context: number, after: number): void;
+	failAfter(context: number, after: number): void;
+	allocations(context: number): number;
+	failsIn(context: number): number;
+	refuses(context: number): number;
 	openTable(context: number, table: number): number;
 	closeTable(context: number, table: number): number;
 	mapPages(...words: number[]): number;

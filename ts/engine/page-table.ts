@@ -56,7 +56,7 @@ const FAILURES: Record<number, [EngineErrorCode, string]> = {
 export class PageTable {
 	private open = true;
 	private readonly format: TableFormat;
-	/** Last address that the table takes. */
+	/** Last address that the table takes, of the lower half where it has two. */
 	readonly inputLast: bigint;
 
 	/** @internal */
@@ -75,7 +75,7 @@ export class PageTable {
 			if (exports.openTable(context, record) !== EDIT_OK) {
 				throw new EngineError("OutOfFrames", "no frame is left for the root", { operation: "Engine.createTable", knob: "tables.frames" });
 			}
-			this.inputLast = (1n << (config.upper ? 64n : BigInt(this.inputBits))) - 1n;
+			this.inputLast = (1n << (config.upper ? 64n : BigInt(this.format.signed ? this.inputBits - 1 : this.inputBits))) - 1n;
 			const outputBits = views.data().getUint32(record + GEOMETRY_OUTPUT_BITS, true);
 			if (this.root >> BigInt(outputBits) !== 0n) {
 				exports.closeTable(context, record);

@@ -172,6 +172,7 @@ export abstract class EngineIommu implements IommuDriver {
 	configure(rid: number, state: RequesterState): void {
 		const old = this.stateOf(rid);
 		const held: UserTable[] = [];
+		const built = [...tablesIn(state)].map((table) => [table, table.roles] as const);
 		try {
 			for (const user of usersOf(state)) {
 				this.users.hold(user);
@@ -183,6 +184,7 @@ export abstract class EngineIommu implements IommuDriver {
 			this.write(rid, state, old);
 			this.unit.invalidate({ scope: "device", rid });
 			for (const user of held) this.users.drop(user);
+			for (const [table, roles] of built) table.keepOnly(roles);
 			throw refused(error, "attach", `${this.name}, rid 0x${rid.toString(16)}`);
 		}
 		this.unit.invalidate({ scope: "device", rid });
@@ -240,6 +242,15 @@ const PERMISSION_OUTCOMES = new Set([3, 4, 5, 6]);
 /** Users' tables that a requester's routes lead to. */
 function* usersOf({ untagged, pasids }: RequesterState): Iterable<UserTable> {
 	for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") yield target.user;
+}
+
+/** Tables of spaces that a requester's routes lead through. */
+function* tablesIn({ untagged, pasids, pasidTable }: RequesterState): Iterable<EngineTable> {
+	for (const target of [untagged, ...pasids.values()]) {
+		if (target?.kind === "table") yield target.table as EngineTable;
+		else if (target?.kind === "user") yield target.parent as EngineTable;
+	}
+	if (pasidTable !== undefined) yield pasidTable.parent as EngineTable;
 }
 
 function isNested(state: RequesterState): boolean {

@@ -19,6 +19,7 @@ export function refused(error: unknown, operation: string, object: string): Core
 export type PartRole = "second" | "first" | EngineTable;
 
 const PAGE_LG2 = 12;
+const LARGEST_LG2 = 63;
 
 /**
  * A space's table on one unit: page tables that the engine builds and walks, in each format that the unit's routes ask
@@ -83,6 +84,20 @@ export class EngineTable implements IommuTable {
 		return pages;
 	}
 
+	/** Roles that it has page tables for. */
+	get roles(): PartRole[] {
+		return [...this.parts.keys()];
+	}
+
+	/** Give up page tables of other roles: no route leads there. */
+	keepOnly(roles: readonly PartRole[]): void {
+		for (const [role, pages] of this.parts) {
+			if (roles.includes(role)) continue;
+			this.parts.delete(role);
+			pages.dispose();
+		}
+	}
+
 	private fill(pages: PageTable, role: PartRole, range?: AddressRange): void {
 		if (range === undefined && role === "second") for (const [at, { physical, order }] of this.shown) pages.map(at, physical, 4096n << BigInt(order), { read: true, write: false });
 		for (const { iova, pa, size, permissions } of this.content(range, typeof role === "string" ? undefined : role)) pages.map(iova, pa, size, permissions);
@@ -110,27 +125,45 @@ export class EngineTable implements IommuTable {
 
 	unmap(iova: bigint, size: bigint): void {
 		let bytes = 0n;
-		for (const pages of this.parts.values()) {
-			const end = iova + size > pages.inputLast + 1n ? pages.inputLast + 1n : iova + size;
-			if (iova < end) bytes += pages.unmap(iova, end - iova);
+		const done: Array<[PartRole, PageTable]> = [];
+		try {
+			for (const part of this.parts) {
+				const [, pages] = part;
+				const end = iova + size > pages.inputLast + 1n ? pages.inputLast + 1n : iova + size;
+				if (iova < end) bytes += pages.unmap(iova, end - iova);
+				done.push(part);
+			}
+		} catch (error) {
+			for (const [role, pages] of done) this.fill(pages, role, { first: iova, last: iova + size - 1n });
+			throw refused(error, "unmap", "table");
 		}
 		if (bytes > 0n) this.changed(this, iova, size);
 	}
 
+	/** Map everything anew, in leaves of at most 2^lg2 bytes. @throws EngineError OutOfFrames */
+	private refill(role: PartRole, pages: PageTable, lg2: number): void {
+		pages.limitLeaves(lg2);
+		pages.clear();
+		this.fill(pages, role);
+	}
+
+	/** @throws CoreError NoSpace: it tracks as before then */
 	trackDirty(on: boolean, split: boolean): void {
-		this.tracking = on ? { split } : null;
-		for (const [role, pages] of this.parts) {
+		const splits = on && split;
+		if (splits && !this.tracking?.split) {
+			const done: Array<[PartRole, PageTable]> = [];
 			try {
-				// leaves of one page are made by mapping everything anew
-				if (on && split) {
-					pages.limitLeaves(PAGE_LG2);
-					pages.clear();
-					this.fill(pages, role);
-				} else pages.limitLeaves(63);
+				for (const part of this.parts) {
+					done.push(part);
+					this.refill(...part, PAGE_LG2);
+				}
 			} catch (error) {
+				// the frames that large leaves need were there before
+				for (const part of done) this.refill(...part, LARGEST_LG2);
 				throw refused(error, "trackDirty", "table");
 			}
-		}
+		} else if (!splits) for (const pages of this.parts.values()) pages.limitLeaves(LARGEST_LG2);
+		this.tracking = on ? { split } : null;
 		this.forgetDirty();
 		this.changed(this, 0n, 1n << 64n);
 	}

@@ -105,6 +105,8 @@ export class Descriptors {
 	private readonly files = new Map<number, OpenFile | null>();
 	/** descriptors that may be open at a time */
 	limit = LIMIT;
+	/** gives out numbers for a process that has other files too; default the lowest that is free here */
+	chooseNumber: (() => number) | null = null;
 
 	private constructor(readonly process: ProcessMemory) {
 		process.observe({
@@ -124,11 +126,11 @@ export class Descriptors {
 		});
 	}
 
-	/** Take the lowest free number; `install` or `unreserve` follows. @throws Errno EMFILE */
+	/** Take a free number; `install` or `unreserve` follows. @throws Errno EMFILE */
 	reserve(): number {
-		let fd = 0;
-		while (this.files.has(fd)) fd++;
-		if (fd >= this.limit) throw new Errno("EMFILE", `process ${this.process.name} has ${this.limit} descriptors`);
+		let fd = this.chooseNumber?.() ?? 0;
+		if (this.chooseNumber === null) while (this.files.has(fd)) fd++;
+		if (fd >= this.limit || fd < 0 || this.files.has(fd)) throw new Errno("EMFILE", `process ${this.process.name} has ${this.limit} descriptors`);
 		this.files.set(fd, null);
 		return fd;
 	}
@@ -157,10 +159,13 @@ export class Descriptors {
 		file.release();
 	}
 
-	/** Another number for the same file. @throws Errno EBADF, EMFILE */
-	dup(fd: number): number {
+	/** Another number for the same file: a free one, or `at`, whatever it named before. @throws Errno EBADF, EMFILE */
+	dup(fd: number, at?: number): number {
 		const file = this.get(fd);
-		const other = this.reserve();
+		if (at === fd) return fd;
+		if (at !== undefined && (at < 0 || at >= this.limit)) throw new Errno("EBADF", `descriptor ${at} is beyond the ${this.limit} that may be open`);
+		if (at !== undefined && this.files.has(at)) this.close(at);
+		const other = at ?? this.reserve();
 		this.install(other, file);
 		return other;
 	}

@@ -15,6 +15,16 @@ function answer<T extends number | bigint>(call: () => T, negative: (code: numbe
 		throw error;
 	}
 }
+/** what one read or write moves at most, as Linux has it (MAX_RW_COUNT) */
+const MOST = 0x7fff_f000n;
+
+/** Bytes that a read or write asks for. @throws Errno EINVAL: negative, as a signed number */
+function count(length: number | bigint): number {
+	const bytes = BigInt.asIntN(64, BigInt(length));
+	if (bytes < 0n) throw new Errno("EINVAL", `${bytes} bytes`);
+	return Number(bytes < MOST ? bytes : MOST);
+}
+
 const numbered = (call: () => number) => answer(call, (code) => code);
 
 /** One descriptor of a process, as system calls use it. Every call returns 0 or more, or a negative errno. */
@@ -43,32 +53,35 @@ export class File {
 		return { process: this.process, credentials: this.credentials ?? this.description.credentials, descriptors: this.table };
 	}
 
-	/** `argp`: an address in the process's memory, or the argument itself where the command takes a value. */
-	ioctl(cmd: number, argp: bigint | number = 0n): number {
+	/**
+	 * `cmd`: its low 32 bits count, whatever its sign. `argp`: an address in the process's memory, or the argument itself
+	 * where the command takes a value.
+	 */
+	ioctl(cmd: number | bigint, argp: bigint | number = 0n): number {
 		return numbered(() => {
 			const { ops } = this;
 			if (ops.ioctl === undefined) throw new Errno("ENOTTY", `${this.description.name} takes no ioctl`);
-			return ops.ioctl(this.caller, cmd >>> 0, BigInt.asUintN(64, BigInt(argp)));
+			return ops.ioctl(this.caller, Number(BigInt.asUintN(32, BigInt(cmd))), BigInt.asUintN(64, BigInt(argp)));
 		});
 	}
 
 	/** Read into the process's memory. */
-	read(address: bigint, length: number): number {
+	read(address: bigint, length: number | bigint): number {
 		return numbered(() => {
 			const { ops } = this;
 			if (!this.description.mode.read) throw new Errno("EBADF", `${this.description.name} is not open for reading`);
 			if (ops.read === undefined) throw new Errno("EINVAL", `${this.description.name} cannot be read`);
-			return ops.read(this.caller, address, length);
+			return ops.read(this.caller, address, count(length));
 		});
 	}
 
 	/** Write from the process's memory. */
-	write(address: bigint, length: number): number {
+	write(address: bigint, length: number | bigint): number {
 		return numbered(() => {
 			const { ops } = this;
 			if (!this.description.mode.write) throw new Errno("EBADF", `${this.description.name} is not open for writing`);
 			if (ops.write === undefined) throw new Errno("EINVAL", `${this.description.name} cannot be written`);
-			return ops.write(this.caller, address, length);
+			return ops.write(this.caller, address, count(length));
 		});
 	}
 
@@ -135,10 +148,10 @@ export class File {
 		});
 	}
 
-	/** @throws Errno EBADF, EMFILE */
-	dup(): File {
+	/** As `at` (dup2), or as a free number. @throws Errno EBADF, EMFILE */
+	dup(at?: number): File {
 		void this.ops;
-		return new File(this.process, this.table.dup(this.fd), this.credentials);
+		return new File(this.process, this.table.dup(this.fd, at), this.credentials);
 	}
 
 	/** The same descriptor in a child that inherited it. @throws Errno EBADF */

@@ -1,5 +1,5 @@
 /** Commands on address spaces. */
-import { type AddressRange, CoreError, ExportedPages, FilePages, type IoOwner, LAST_ADDRESS, PAGE, PageSource, UserPages } from "../../core/index.ts";
+import { type AddressRange, CoreError, ExportedPages, FilePages, type IoOwner, LAST_ADDRESS, PAGE, PageSource, searchRanges, UserPages } from "../../core/index.ts";
 import { iovaRange, MAP_FLAGS, OPTION, OPTION_OP, VFIO_IOAS_OP } from "../abi/iommufd.ts";
 import { Errno } from "../errno.ts";
 import { BufferFile, MemoryFile } from "../memory-file.ts";
@@ -35,12 +35,14 @@ export function iovaRanges(door: Iommufd, { values, memory, respond }: Call<"ioa
 export function allowIovas(door: Iommufd, { values, memory }: Call<"ioas_allow_iovas">): void {
 	refuseUnknown(values.rsvd);
 	const { space } = ioasOf(door, values.ioas_id);
+	// in order, since a caller may send many
 	const ranges: AddressRange[] = [];
 	for (let i = 0; i < values.num_iovas; i++) {
 		const { start: first, last } = iovaRange.decode(copyFromUser(memory, values.allowed_iovas + BigInt(i) * BigInt(iovaRange.size), iovaRange.size));
 		if (first >= last) throw new Errno("EINVAL", `range ${i} ends before it starts`);
-		if (ranges.some((range) => range.first <= last && range.last >= first)) throw new Errno("EINVAL", `range ${i} meets another one`);
-		ranges.push({ first, last });
+		const index = searchRanges(ranges, first);
+		if (index < ranges.length && ranges[index].first <= last) throw new Errno("EINVAL", `range ${i} meets another one`);
+		ranges.splice(index, 0, { first, last });
 	}
 	space.setAllowed(ranges);
 }

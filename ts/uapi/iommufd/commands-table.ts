@@ -1,8 +1,8 @@
 /** Commands on tables, devices and page requests. */
-import { FaultQueue, LAST_ADDRESS, MappedTable, NestedTable, userCallsOf } from "../../core/index.ts";
+import { FaultQueue, LAST_ADDRESS, MappedTable, NestedTable, PAGE, userCallsOf } from "../../core/index.ts";
 import { DIRTY_BITMAP_FLAGS, DIRTY_FLAGS, HW_CAPS, HW_INFO_FLAGS, HWPT_FLAGS } from "../abi/iommufd.ts";
 import { Errno } from "../errno.ts";
-import { clearUser, copyFromUser, copyToUser } from "../user-memory.ts";
+import { clearUser, copyFromUser, copyToUser, type UserMemory } from "../user-memory.ts";
 import { type Call, refuseUnknown, userArray, userData } from "./call.ts";
 import type { Iommufd } from "./door.ts";
 import { DeviceEntity, FaultEntity, IoasEntity, NestedEntity, PagingEntity, type TableEntity, ViommuEntity } from "./entities.ts";
@@ -120,15 +120,32 @@ export function dirtyBitmap(door: Iommufd, { values, memory }: Call<"hwpt_get_di
 	if ((iova | end) & (granule - 1n)) throw new Errno("EINVAL", `the granule is 0x${granule.toString(16)}`);
 	if (page === 0n || (iova | end) & (page - 1n)) throw new Errno("EINVAL", `the range is no multiple of 0x${page.toString(16)}`);
 	const bits = new Map<bigint, number>();
-	table.readDirty(iova, last, (values.flags & DIRTY_BITMAP_FLAGS.noClear) === 0, (at, size) => {
+	table.readDirty(iova, last, false, (at, size) => {
 		// a large leaf may reach out of the range
 		const from = at > iova ? at : iova;
 		const to = at + size - 1n < last ? at + size - 1n : last;
 		for (let bit = (from - iova) / page; bit <= (to - iova) / page; bit++) bits.set(bit >> 3n, (bits.get(bit >> 3n) ?? 0) | (1 << Number(bit & 7n)));
 	});
-	for (const [byte, set] of bits) {
-		const [old] = copyFromUser(memory, data + byte, 1);
-		copyToUser(memory, data + byte, Uint8Array.of(old | set));
+	setBits(memory, data, bits);
+	// forgotten once the caller has them
+	if (bits.size > 0 && (values.flags & DIRTY_BITMAP_FLAGS.noClear) === 0) table.readDirty(iova, last, true, () => {});
+}
+
+/** Set bits in a caller's array: by byte from its start, a page of it at a time. @throws Errno EFAULT */
+function setBits(memory: UserMemory, data: bigint, bits: ReadonlyMap<bigint, number>): void {
+	const pages = new Map<bigint, bigint[]>();
+	for (const byte of bits.keys()) {
+		const page = (data + byte) / PAGE;
+		const known = pages.get(page);
+		if (known === undefined) pages.set(page, [byte]);
+		else known.push(byte);
+	}
+	for (const bytes of pages.values()) {
+		const first = bytes.reduce((least, byte) => (byte < least ? byte : least));
+		const last = bytes.reduce((most, byte) => (byte > most ? byte : most));
+		const array = copyFromUser(memory, data + first, Number(last - first) + 1);
+		for (const byte of bytes) array[Number(byte - first)] |= bits.get(byte) as number;
+		copyToUser(memory, data + first, array);
 	}
 }
 

@@ -7,7 +7,8 @@ import { DeviceEntity, HwQueueEntity, PagingEntity, VdeviceEntity, VeventqEntity
 import { VeventFile } from "./queue-files.ts";
 
 export function viommuAlloc(door: Iommufd, { values, memory, respond }: Call<"viommu_alloc">): void {
-	refuseUnknown(values.flags, values.rsvd);
+	// the kernel does not look at the reserved field
+	refuseUnknown(values.flags);
 	if (values.type === 0) throw new Errno("EOPNOTSUPP", "no type is asked for");
 	const { device } = door.objects.get(values.dev_id, DeviceEntity);
 	const users = userCallsOf(device.iommu);

@@ -1,5 +1,5 @@
 /** The VFIO container (type 1) on an iommufd: its commands act on one space of the file. */
-import { type AddressRange, LAST_ADDRESS, UserPages } from "../../core/index.ts";
+import { type AddressRange, LAST_ADDRESS, type Unmapped, UserPages } from "../../core/index.ts";
 import { receiveArgsz, writeFittingChain } from "../abi/argsz.ts";
 import { DMA_MAP_FLAGS, DMA_UNMAP_FLAGS, EXTENSION, iommuType1DmaMap, iommuType1DmaUnmap, iommuType1Info, iommuType1InfoCapIovaRange, iommuType1InfoDmaAvail, iovaRange, TYPE1_CAP, TYPE1_INFO_FLAGS, VFIO, VFIO_API_VERSION } from "../abi/vfio.ts";
 import type { Caller } from "../descriptors.ts";
@@ -54,22 +54,19 @@ export function mapDma(door: Iommufd, caller: Caller, { vaddr, iova, size, flags
 	mapPages(ioas, new UserPages(caller.process), vaddr, size, iova, permissions, door.accountOf(caller));
 }
 
-/** @returns bytes unmapped. @throws Errno ENODEV, EINVAL, EOVERFLOW, ENOENT, EBUSY */
-export function unmapDma(door: Iommufd, { iova, size, flags }: { iova: bigint; size: bigint; flags: number }): bigint {
+/** @returns bytes unmapped, and what stopped it before it was done. @throws Errno ENODEV, EINVAL, EOVERFLOW, ENOMEM: nothing is unmapped then */
+export function unmapDma(door: Iommufd, { iova, size, flags }: { iova: bigint; size: bigint; flags: number }): Unmapped {
 	const { space } = compat(door);
 	let [first, last] = [iova, iova + size - 1n];
 	if ((flags & DMA_UNMAP_FLAGS.all) !== 0) {
 		if (iova !== 0n || size !== 0n) throw new Errno("EINVAL", "everything has neither address nor size");
 		[first, last] = [0n, LAST_ADDRESS];
 	} else if (!space.hugePages) {
-		// as far as both ends are addresses
-		for (const at of [last + 1n, first]) if (at > 0n && at <= LAST_ADDRESS) space.cut(at, "unmap_dma");
+		space.cut([last + 1n, first], "unmap_dma");
 	}
 	if (last < first) throw new Errno("EINVAL", "nothing to unmap");
 	if (last > LAST_ADDRESS) throw new Errno("EOVERFLOW", "the range wraps");
-	const { bytes, refused } = space.unmap(first, last, "unmap_dma");
-	if (refused !== null) throw refused;
-	return bytes;
+	return space.unmap(first, last, "unmap_dma");
 }
 
 export interface ContainerInfo {
@@ -112,9 +109,9 @@ export function containerIoctl(door: Iommufd, caller: Caller, cmd: number, argp:
 		case VFIO.getApiVersion:
 			return VFIO_API_VERSION;
 		case VFIO.checkExtension:
-			return checkExtension(door, Number(BigInt.asUintN(32, argp)));
+			return checkExtension(door, Number(argp));
 		case VFIO.setIommu:
-			setIommu(door, Number(BigInt.asUintN(32, argp)));
+			setIommu(door, Number(argp));
 			return 0;
 		case VFIO.iommuGetInfo:
 			getInfo(door, memory, argp);
@@ -126,7 +123,10 @@ export function containerIoctl(door: Iommufd, caller: Caller, cmd: number, argp:
 		}
 		case VFIO.iommuUnmapDma: {
 			const { values, respond } = receiveArgsz(memory, iommuType1DmaUnmap, argp, "size", DMA_UNMAP_FLAGS.all);
-			respond({ size: unmapDma(door, values) }, "size");
+			const { bytes, refused } = unmapDma(door, values);
+			// told also when something refuses half way
+			respond({ size: bytes }, "size");
+			if (refused !== null) throw refused;
 			return 0;
 		}
 		default:

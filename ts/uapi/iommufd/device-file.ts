@@ -1,13 +1,14 @@
 /** A VFIO device and a VFIO group as files: /dev/vfio/devices/vfioN (bound to an iommufd) and /dev/vfio/N (through a container). */
 import type { Device, Group } from "../../core/index.ts";
-import { type Capability, receiveArgsz, writeWholeChain } from "../abi/argsz.ts";
-import { ATTACH_FLAGS, DETACH_FLAGS, DEVICE_FLAGS, deviceAttachIommufdPt, deviceBindIommufd, deviceDetachIommufdPt, deviceInfo, GROUP_FLAGS, groupStatus, VFIO } from "../abi/vfio.ts";
+import { type Capability, receiveArgsz } from "../abi/argsz.ts";
+import { ATTACH_FLAGS, DETACH_FLAGS, deviceAttachIommufdPt, deviceBindIommufd, deviceDetachIommufdPt, GROUP_FLAGS, groupStatus, VFIO } from "../abi/vfio.ts";
 import { type Caller, type FileOps, OpenFile } from "../descriptors.ts";
 import { Errno } from "../errno.ts";
 import { copyFromUser } from "../user-memory.ts";
 import { run } from "./call.ts";
 import { joinContainer } from "./container.ts";
 import { Iommufd } from "./door.ts";
+import { deviceQuery } from "./device-info.ts";
 import type { DeviceEntity } from "./entities.ts";
 
 /** The iommufd behind a descriptor. @throws Errno EBADF, EBADFD */
@@ -20,6 +21,8 @@ function iommufdOf(caller: Caller, fd: number): Iommufd {
 export class VfioDeviceFile implements FileOps {
 	private door: Iommufd | null = null;
 	private entity: DeviceEntity | null = null;
+	/** opened through its group, which binds and attaches it */
+	grouped = false;
 
 	constructor(
 		readonly device: Device,
@@ -35,9 +38,14 @@ export class VfioDeviceFile implements FileOps {
 		return { door: this.door, entity: this.entity };
 	}
 
+	/** @throws Errno EINVAL */
+	private refuseBound(): void {
+		if (this.entity !== null) throw new Errno("EINVAL", `${this.device.name} is bound already`);
+	}
+
 	/** Give the device to an iommufd. @returns its number there. @throws Errno EINVAL (bound already), EPERM, ENOMEM */
 	bind(door: Iommufd): number {
-		if (this.entity !== null) throw new Errno("EINVAL", `${this.device.name} is bound already`);
+		this.refuseBound();
 		this.entity = door.bind(this.device);
 		this.door = door;
 		return this.entity.id;
@@ -54,45 +62,52 @@ export class VfioDeviceFile implements FileOps {
 		door.detach(entity, pasid);
 	}
 
+	private unbind(): void {
+		if (this.door !== null && this.entity !== null) this.door.unbind(this.entity);
+		[this.door, this.entity] = [null, null];
+	}
+
 	ioctl(caller: Caller, cmd: number, argp: bigint): number {
 		const memory = caller.process;
-		switch (cmd) {
-			case VFIO.deviceBindIommufd: {
-				const { values, respond } = receiveArgsz(memory, deviceBindIommufd, argp, "out_devid", 0);
-				respond({ out_devid: this.bind(iommufdOf(caller, values.iommufd)) }, "out_devid");
-				return 0;
-			}
-			case VFIO.deviceAttachIommufdPt: {
-				this.bound();
-				const { values, respond } = receiveArgsz(memory, deviceAttachIommufdPt, argp, "pt_id", ATTACH_FLAGS.pasid, { [ATTACH_FLAGS.pasid]: "pasid" });
-				respond({ pt_id: this.attach((values.flags & ATTACH_FLAGS.pasid) === 0 ? null : values.pasid, values.pt_id) }, "pt_id");
-				return 0;
-			}
-			case VFIO.deviceDetachIommufdPt: {
-				this.bound();
-				const { values } = receiveArgsz(memory, deviceDetachIommufdPt, argp, "flags", DETACH_FLAGS.pasid, { [DETACH_FLAGS.pasid]: "pasid" });
-				this.detach((values.flags & DETACH_FLAGS.pasid) === 0 ? null : values.pasid);
-				return 0;
-			}
-			case VFIO.deviceGetInfo: {
-				this.bound();
-				const { values, respond } = receiveArgsz(memory, deviceInfo, argp, "num_irqs", 0xffff_ffff);
-				const chain = writeWholeChain(memory, argp, values.argsz, deviceInfo.size, this.capabilities);
-				const caps = this.capabilities.length > 0 ? DEVICE_FLAGS.caps : 0;
-				respond({ ...chain, flags: DEVICE_FLAGS.pci | caps, num_regions: 0, num_irqs: 0, pad: 0 });
-				return 0;
-			}
-			default:
-				// nothing else works before it is bound
-				this.bound();
-				throw new Errno("ENOTTY", `no command 0x${cmd.toString(16)}`);
+		if (cmd === VFIO.deviceBindIommufd) {
+			const { values, respond } = receiveArgsz(memory, deviceBindIommufd, argp, "out_devid", 0);
+			if (values.iommufd < 0) throw new Errno("EINVAL", `descriptor ${values.iommufd}`);
+			this.refuseBound();
+			const out_devid = this.bind(iommufdOf(caller, values.iommufd));
+			undoing(() => respond({ out_devid }, "out_devid"), () => this.unbind());
+			return 0;
 		}
+		// nothing else works before it is bound
+		this.bound();
+		if (cmd === VFIO.deviceAttachIommufdPt && !this.grouped) {
+			const { values, respond } = receiveArgsz(memory, deviceAttachIommufdPt, argp, "pt_id", ATTACH_FLAGS.pasid, { [ATTACH_FLAGS.pasid]: "pasid" });
+			const pasid = (values.flags & ATTACH_FLAGS.pasid) === 0 ? null : values.pasid;
+			const pt_id = this.attach(pasid, values.pt_id);
+			// what a replace has replaced does not come back
+			undoing(() => respond({ pt_id }, "pt_id"), () => this.detach(pasid));
+			return 0;
+		}
+		if (cmd === VFIO.deviceDetachIommufdPt && !this.grouped) {
+			const { values } = receiveArgsz(memory, deviceDetachIommufdPt, argp, "flags", DETACH_FLAGS.pasid, { [DETACH_FLAGS.pasid]: "pasid" });
+			this.detach((values.flags & DETACH_FLAGS.pasid) === 0 ? null : values.pasid);
+			return 0;
+		}
+		return deviceQuery(memory, cmd, argp, this.capabilities);
 	}
 
 	release(): void {
-		if (this.door !== null && this.entity !== null) this.door.unbind(this.entity);
-		[this.door, this.entity] = [null, null];
+		this.unbind();
 		this.closed();
+	}
+}
+
+/** Run the last step of a call; when it fails, take back what was done. */
+function undoing(step: () => void, undo: () => void): void {
+	try {
+		step();
+	} catch (error) {
+		undo();
+		throw error;
 	}
 }
 
@@ -115,6 +130,7 @@ export class VfioGroupFile implements FileOps {
 		const device = [...this.group.members].find((member) => member.name === name);
 		if (device === undefined) throw new Errno("ENODEV", `no device ${name} in group ${this.group.name}`);
 		const file = new VfioDeviceFile(device, () => this.opened.delete(file));
+		file.grouped = true;
 		file.bind(this.door);
 		try {
 			file.attach(null, run(() => joinContainer(this.door as Iommufd)).id);
@@ -130,7 +146,8 @@ export class VfioGroupFile implements FileOps {
 		switch (cmd) {
 			case VFIO.groupGetStatus: {
 				const { respond } = receiveArgsz(caller.process, groupStatus, argp, "flags", 0xffff_ffff);
-				respond({ flags: GROUP_FLAGS.viable | (this.door === null ? 0 : GROUP_FLAGS.containerSet) });
+				const owned = this.group.owner !== null ? 0 : GROUP_FLAGS.viable;
+				respond({ flags: this.door === null ? owned : GROUP_FLAGS.viable | GROUP_FLAGS.containerSet });
 				return 0;
 			}
 			case VFIO.groupSetContainer:

@@ -173,12 +173,16 @@ describe("over vtd", () => {
 		main.write(STRUCTS, new TextEncoder().encode("vfio0\0"));
 		const fd = group.ioctl(VFIO.groupGetDeviceFd, STRUCTS);
 		expect(fd).toBeGreaterThan(0);
-		expect(errnoName(group.ioctl(VFIO.groupUnsetContainer))).toBe("EBUSY");
+		expect(() => nodes.open("/dev/vfio/0", main, { privileged: true })).toThrow(/EBUSY|open already/);
 		expect(call(iommufd, VFIO.iommuMapDma, iommuType1DmaMap, { argsz: 32, flags: 3, vaddr: MEMORY, iova: IOVA, size: PAGE })).toMatchObject({ iova: IOVA });
 		expect(dma(IOVA)).toMatchObject({ physical: main.physical(MEMORY) });
 		expect(iommufd.ioctl(VFIO.checkExtension, 4)).toBe(1);
-		expect(new File(main, fd).close()).toBe(0);
+		// a device that is open keeps what it has
 		expect(group.ioctl(VFIO.groupUnsetContainer)).toBe(0);
+		expect(dma(IOVA)).toMatchObject({ physical: main.physical(MEMORY) });
+		expect(new File(main, fd).close()).toBe(0);
+		expect(group.close()).toBe(0);
+		expect(nodes.open("/dev/vfio/0", main, { privileged: true }).close()).toBe(0);
 	});
 
 	it("lives while a duplicate, a child or a device has it", () => {

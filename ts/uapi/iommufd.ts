@@ -6,6 +6,7 @@
 import type { Device, Group, Machine, ProcessMemory } from "../core/index.ts";
 import { COMMANDS, type CommandName } from "./abi/commands.ts";
 import type { Caller, Credentials } from "./descriptors.ts";
+import { Errno } from "./errno.ts";
 import { type File, Nodes } from "./file.ts";
 import { BufferMemory, type Call, type CommandValues } from "./iommufd/call.ts";
 import { VfioDeviceFile, VfioGroupFile } from "./iommufd/device-file.ts";
@@ -50,7 +51,14 @@ export function createIommufd(machine: Machine, options: { noIommu?: boolean; se
 			nodes.add(`/dev/vfio/devices/${device.name}`, () => new VfioDeviceFile(device));
 			if (groups.has(device.group)) return;
 			groups.add(device.group);
-			nodes.add(`/dev/vfio/${device.group.name}`, () => new VfioGroupFile(device.group));
+			let opened = false;
+			nodes.add(`/dev/vfio/${device.group.name}`, () => {
+				if (opened) throw new Errno("EBUSY", `group ${device.group.name} is open already`);
+				opened = true;
+				return new VfioGroupFile(device.group, () => {
+					opened = false;
+				});
+			});
 		},
 		open: (path, process, credentials) => nodes.open(path, process, credentials),
 	};

@@ -113,9 +113,12 @@ function undoing(step: () => void, undo: () => void): void {
 
 export class VfioGroupFile implements FileOps {
 	private door: Iommufd | null = null;
-	private readonly opened = new Set<VfioDeviceFile>();
 
-	constructor(readonly group: Group<Device>) {}
+	constructor(
+		readonly group: Group<Device>,
+		/** told when the last descriptor is gone */
+		private readonly closed: () => void = () => {},
+	) {}
 
 	/** Use an iommufd as the group's container; it gets a space when it has none. @throws Errno EINVAL */
 	setContainer(door: Iommufd): void {
@@ -129,7 +132,7 @@ export class VfioGroupFile implements FileOps {
 		if (this.door === null) throw new Errno("EINVAL", "the group has no container");
 		const device = [...this.group.members].find((member) => member.name === name);
 		if (device === undefined) throw new Errno("ENODEV", `no device ${name} in group ${this.group.name}`);
-		const file = new VfioDeviceFile(device, () => this.opened.delete(file));
+		const file = new VfioDeviceFile(device);
 		file.grouped = true;
 		file.bind(this.door);
 		try {
@@ -138,8 +141,11 @@ export class VfioGroupFile implements FileOps {
 			file.release();
 			throw error;
 		}
-		this.opened.add(file);
 		return file;
+	}
+
+	release(): void {
+		this.closed();
 	}
 
 	ioctl(caller: Caller, cmd: number, argp: bigint): number {
@@ -155,7 +161,7 @@ export class VfioGroupFile implements FileOps {
 				return 0;
 			case VFIO.groupUnsetContainer:
 				if (this.door === null) throw new Errno("EINVAL", "the group has no container");
-				if (this.opened.size > 0) throw new Errno("EBUSY", "devices of the group are open");
+				// devices that are open keep the iommufd for themselves
 				this.door = null;
 				return 0;
 			case VFIO.groupGetDeviceFd: {

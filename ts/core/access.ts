@@ -1,6 +1,6 @@
 import type { AddressSpace, Location } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE, pagesOf } from "./frames.ts";
+import { PAGE } from "./frames.ts";
 import type { AddressRange } from "./iommu-driver.ts";
 import type { PageSource } from "./page-source.ts";
 import type { Process } from "./process.ts";
@@ -78,7 +78,7 @@ export class Access {
 		}
 		const id = this.next++;
 		const writes = write ? { first: iova, last: iova + length - 1n } : null;
-		if (writes !== null) this.space.writers.add(writes);
+		if (writes !== null) this.space.addWriter(writes);
 		this.pins.push({ id, iova, size: length, pages, writes });
 		return { id, addresses: pages.map(({ address }) => address) };
 	}
@@ -88,10 +88,7 @@ export class Access {
 		const index = this.pins.findIndex((pin) => pin.id === id);
 		if (index < 0) throw new CoreError("NotFound", `no pin ${id}`, { operation: "access_unpin", object: this.space.name });
 		const [{ pages, writes }] = this.pins.splice(index, 1);
-		if (writes !== null) {
-			for (const page of pagesOf(writes)) this.space.dirtied(page);
-			this.space.writers.delete(writes);
-		}
+		if (writes !== null) this.space.removeWriter(writes);
 		for (const { source, offset } of pages) source.unpin(offset, PAGE);
 	}
 

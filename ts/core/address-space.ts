@@ -1,5 +1,6 @@
 import { CoreError } from "./errors.ts";
-import type { Recording } from "./held-tables.ts";
+import { pagesOf } from "./frames.ts";
+import type { HeldTable, Recording } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, TableRun, Target } from "./iommu-driver.ts";
 import type { PageOwner, PageSource } from "./page-source.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
@@ -67,8 +68,7 @@ export abstract class AddressSpace {
 	readonly iopf: boolean;
 	readonly children = new Set<AddressSpace>();
 	readonly attachments = new Set<Attached>();
-	/** pages that software holds to write them */
-	readonly writers = new Set<AddressRange>();
+	private writePins: Set<AddressRange> | null = null;
 	/** the open file that it lives in */
 	owner: object | null = null;
 	/** `auto`: what the tree's first device decided; null while it has none */
@@ -119,8 +119,21 @@ export abstract class AddressSpace {
 	followRecording(operation: string): void {
 		for (const child of this.children) child.followRecording(operation);
 	}
-	/** DMA, or software in its place, wrote a page: those above that want to know are told. */
-	dirtied(_page: bigint): void {}
+	/** DMA by a table of this space, or software in its place, wrote a page: those above that want to know are told. */
+	dirtied(_page: bigint, _by?: HeldTable): void {}
+	/** Pages that software holds to write them. */
+	get writers(): Iterable<AddressRange> {
+		return this.writePins ?? [];
+	}
+	addWriter(range: AddressRange): void {
+		this.writePins ??= new Set();
+		this.writePins.add(range);
+	}
+	/** Its pages may have been written till now. */
+	removeWriter(range: AddressRange): void {
+		for (const page of pagesOf(range)) this.dirtied(page);
+		this.writePins?.delete(range);
+	}
 	/** Tell `dirtied` what was written through this space to [first, last] of its parent. */
 	gatherBehind(_first: bigint, _last: bigint): void {}
 

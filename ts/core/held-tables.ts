@@ -8,6 +8,13 @@ export interface HeldTable {
 	users: number;
 }
 
+/** The space that tables are of. */
+interface TableOwner<Held> {
+	readonly name: string;
+	/** DMA wrote a page: told when it is gathered, or when its table goes */
+	dirtied(page: bigint, held: Held): void;
+}
+
 /** How tables record what DMA writes: in pages, for which leaves are split, or in leaves as they are; null: not at all. */
 export type Recording = { readonly split: boolean } | null;
 
@@ -15,12 +22,7 @@ export type Recording = { readonly split: boolean } | null;
 export class HeldTables<Held extends HeldTable = HeldTable> extends Map<IommuDriver, Held> {
 	private recording: Recording = null;
 
-	constructor(
-		/** name of the space */
-		private readonly owner: () => string,
-		/** told of each page that DMA wrote, when it is gathered or its table goes */
-		private readonly wrote: (page: bigint, held: Held) => void = () => {},
-	) {
+	constructor(private readonly owner: TableOwner<Held>) {
 		super();
 	}
 
@@ -55,7 +57,7 @@ export class HeldTables<Held extends HeldTable = HeldTable> extends Map<IommuDri
 
 	/** @throws CoreError Unsupported: the unit does not record what DMA writes */
 	refuse(iommu: IommuDriver, recording: Recording, operation: string): void {
-		if (recording !== null && !iommu.capabilities.dirty) throw new CoreError("Unsupported", `${iommu.name} does not record what DMA writes`, { operation, object: this.owner() });
+		if (recording !== null && !iommu.capabilities.dirty) throw new CoreError("Unsupported", `${iommu.name} does not record what DMA writes`, { operation, object: this.owner.name });
 	}
 
 	/** What tables have recorded is forgotten where this changes something: gather it before. @throws CoreError Unsupported, NoSpace; nothing has changed then */
@@ -84,7 +86,7 @@ export class HeldTables<Held extends HeldTable = HeldTable> extends Map<IommuDri
 	private gatherFrom(held: Held, first: bigint, last: bigint): void {
 		if (this.recording === null) return;
 		held.table.readDirty(first, last - first + 1n, true, (iova, size) => {
-			for (const page of pagesOf({ first: iova, last: iova + size - 1n })) this.wrote(page, held);
+			for (const page of pagesOf({ first: iova, last: iova + size - 1n })) this.owner.dirtied(page, held);
 		});
 	}
 }

@@ -52,7 +52,7 @@ export class IdentitySpace extends AddressSpace {
 export class SvaSpace extends AddressSpace {
 	readonly kind = "sva";
 	private readonly present = new Map<bigint, bigint>();
-	private readonly tables = new HeldTables(() => this.name);
+	private readonly tables = new HeldTables(this);
 	private readonly stop: () => void;
 
 	constructor(

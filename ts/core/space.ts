@@ -40,10 +40,7 @@ const EVERYTHING: AddressRange = { first: 0n, last: (1n << 64n) - 1n };
 export class Space extends AddressSpace {
 	readonly kind: "kernel" | "memory";
 	private readonly areas = new AreaList();
-	private readonly tables = new HeldTables(
-		() => this.name,
-		(page) => this.dirtied(page),
-	);
+	private readonly tables = new HeldTables(this);
 	private readonly windowList: Windows | null;
 	private readonly dirty = new DirtyTracking(this, this.areas, this.tables);
 	private readonly reservedList: AddressRange[] = [];

@@ -54,13 +54,7 @@ export class UserSpace extends AddressSpace {
 		return true;
 	}
 
-	private readonly shadows = new HeldTables<Shadow>(
-		() => this.name,
-		(page, { leaves }) => {
-			const leaf = leafAt(leaves, page);
-			if (leaf !== undefined) this.parent.dirtied(leaf.to + (page - leaf.address));
-		},
-	);
+	private readonly shadows = new HeldTables<Shadow>(this);
 
 	constructor(
 		parent: AddressSpace,
@@ -170,8 +164,10 @@ export class UserSpace extends AddressSpace {
 		super.followRecording(operation);
 	}
 
-	override dirtied(page: bigint): void {
-		for (const leaf of this.leaves(page, page)) this.parent.dirtied(leaf.to + (page - leaf.address));
+	override dirtied(page: bigint, by?: Shadow): void {
+		// hardware went by the leaves that its shadow has, software by those that are there
+		const known = by === undefined ? undefined : leafAt(by.leaves, page);
+		for (const leaf of by === undefined ? this.leaves(page, page) : known === undefined ? [] : [known]) this.parent.dirtied(leaf.to + (page - leaf.address));
 	}
 
 	override gatherBehind(first: bigint, last: bigint): void {

@@ -27,6 +27,8 @@ export abstract class EngineIommu implements IommuDriver {
 	protected readonly unit: Unit;
 	private readonly states = new Map<number, RequesterState>();
 	private readonly nested = new Map<number, RequesterState>();
+	/** of those with a TLB of their own */
+	private readonly ats = new Map<number, RequesterState>();
 	/** a nested route has a tag of its own, since its answers are filed under the user's addresses */
 	protected readonly users = new UserTags(
 		() => this.takeUserTag(),
@@ -93,8 +95,7 @@ export abstract class EngineIommu implements IommuDriver {
 	/** Drop what is cached of a space's table, here and in devices. */
 	private dropChanged(table: EngineTable, iova: bigint, size: bigint): void {
 		this.dropTable(table, iova, size);
-		for (const [rid, state] of this.states) {
-			if (!this.usesAts(state)) continue;
+		for (const [rid, state] of this.ats) {
 			for (const [pasid, target] of [[null, state.untagged] as const, ...state.pasids]) {
 				if (target === undefined) continue;
 				if (target.kind === "table" ? target.table === table : "tables" in target && target.tables.some((part) => part.table === table)) this.dropDevice(rid, pasid, { first: iova, last: iova + size - 1n });
@@ -192,6 +193,8 @@ export abstract class EngineIommu implements IommuDriver {
 		this.states.set(rid, state);
 		if (isNested(state)) this.nested.set(rid, state);
 		else this.nested.delete(rid);
+		if (this.usesAts(state)) this.ats.set(rid, state);
+		else this.ats.delete(rid);
 		for (const user of usersOf(old)) {
 			this.dropUser(user);
 			this.users.drop(user);

@@ -4,6 +4,7 @@ import { COMMANDS } from "../../ts/uapi/abi/commands.ts";
 import { TEST_OP } from "../../ts/uapi/abi/iommufd-test.ts";
 import { Errno } from "../../ts/uapi/errno.ts";
 import { COMMAND_CASES } from "./fail-cases.ts";
+import { failEach } from "./fail-each.ts";
 import { FILE_CASES, OPERATION_CASES } from "./fail-operations.ts";
 import type { Case } from "./fail-states.ts";
 import { World } from "./world.ts";
@@ -30,25 +31,7 @@ describe("each allocation fails in turn", () => {
 	it.each(runs)("of %s, memory touched before: %s", (_, touched, { setUp }) => {
 		const world = new World(touched);
 		const act = setUp(world);
-		const { failures } = world.machine;
-		const state = world.dump();
-		let failed = 0;
-		for (let n = 1; ; n++) {
-			failures.failAfter(n);
-			try {
-				act();
-				break;
-			} catch (error) {
-				expect(error).toBeInstanceOf(Errno);
-				expect((error as Errno).code).toBe("ENOMEM");
-				expect([failures.allocations, failures.pending]).toEqual([n, false]);
-				expect(world.dump()).toEqual(state);
-				failed++;
-			}
-			expect(n).toBeLessThan(60);
-		}
-		expect(failures.pending).toBe(true);
-		expect(failed).toBeGreaterThan(0);
+		failEach(world, act, (refused, allocations) => allocations === refused);
 		end(world);
 	});
 

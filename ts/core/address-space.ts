@@ -121,18 +121,18 @@ export abstract class AddressSpace {
 	}
 	/** DMA by a table of this space, or software in its place, wrote a page: those above that want to know are told. */
 	dirtied(_page: bigint, _by?: HeldTable): void {}
-	/** Pages that software holds to write them. */
-	get writers(): Iterable<AddressRange> {
-		return this.writePins ?? [];
-	}
+	/** Software holds pages to write them: they count as written as long as it does. */
 	addWriter(range: AddressRange): void {
 		this.writePins ??= new Set();
 		this.writePins.add(range);
 	}
-	/** Its pages may have been written till now. */
 	removeWriter(range: AddressRange): void {
-		for (const page of pagesOf(range)) this.dirtied(page);
+		this.tellWritten();
 		this.writePins?.delete(range);
+	}
+	/** Tell `dirtied` what software may have written till now. */
+	tellWritten(): void {
+		for (const range of this.writePins ?? []) for (const page of pagesOf(range)) this.dirtied(page);
 	}
 	/** Tell `dirtied` what was written through this space to [first, last] of its parent. */
 	gatherBehind(_first: bigint, _last: bigint): void {}

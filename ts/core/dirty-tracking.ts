@@ -1,7 +1,7 @@
 import type { AddressSpace } from "./address-space.ts";
 import type { AreaList } from "./area.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE, pagesOf } from "./frames.ts";
+import { PAGE } from "./frames.ts";
 import type { HeldTables, Recording } from "./held-tables.ts";
 
 const LAST = (1n << 64n) - 1n;
@@ -58,7 +58,7 @@ export class DirtyTracking {
 	/** Tell the spaces what was written to [first, last], through the tables of this one and of its children, and by software. */
 	gather(first: bigint, last: bigint): void {
 		this.tables.gather(first, last);
-		for (const range of this.space.writers) for (const page of pagesOf(range)) this.wrote(page);
+		this.space.tellWritten();
 		for (const child of this.space.children) child.gatherBehind(first, last);
 	}
 

@@ -1,6 +1,6 @@
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE, pagesOf } from "./frames.ts";
+import { PAGE } from "./frames.ts";
 import { HeldTables } from "./held-tables.ts";
 import type { IommuDriver, TableRun, Target } from "./iommu-driver.ts";
 import type { Process } from "./process.ts";
@@ -30,7 +30,7 @@ export class IdentitySpace extends AddressSpace {
 		this.parent.dirtied(page);
 	}
 	override gatherBehind(first: bigint, last: bigint): void {
-		for (const range of this.writers) for (const page of pagesOf(range)) this.dirtied(page);
+		this.tellWritten();
 		for (const child of this.children) child.gatherBehind(first, last);
 	}
 	parentChanged(first: bigint, last: bigint, gone: boolean): void {

@@ -1,7 +1,6 @@
 import type { Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import { pagesOf } from "./frames.ts";
 import { type HeldTable, HeldTables } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, TableRun, Target, UserTable } from "./iommu-driver.ts";
 
@@ -171,7 +170,7 @@ export class UserSpace extends AddressSpace {
 	}
 
 	override gatherBehind(first: bigint, last: bigint): void {
-		for (const range of this.writers) for (const page of pagesOf(range)) this.dirtied(page);
+		this.tellWritten();
 		for (const { leaves } of this.shadows.values()) for (const leaf of leadingTo(leaves, first, last)) this.shadows.gather(leaf.address, leaf.address + leaf.size - 1n);
 	}
 

@@ -32,7 +32,7 @@ export function translate(m: Engine, unit: usize, rid: u32, pasid: u32, address:
 }
 
 /** A request with a type: see ats.ts. */
-export function translateAts(m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize): u32 {
+function translateAts(m: Engine, unit: usize, rid: u32, pasid: u32, address: u64, access: u32, result: usize): u32 {
   const arch = priv(unit).arch;
   if (arch == ARCH_VTD) return translateTyped<Vtd, VtdAts>(m, unit, rid, pasid, address, access, result);
   if (arch == ARCH_AMDVI) return translateTyped<Amdvi, AmdviAts>(m, unit, rid, pasid, address, access, result);

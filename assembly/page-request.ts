@@ -99,7 +99,7 @@ function freeGroup(ats: Ats): u32 {
 
 /** What became of a page request. */
 export const PAGE_WAITS: u32 = 0; // the group is in `group`
-export const PAGE_REFUSED: u32 = 1; // it will not come
+const PAGE_REFUSED: u32 = 1; // it will not come
 
 /**
  * A device asks for pages: bit i of `pages` the i-th from that of the address, bit 0 set. Pages that it has asked for

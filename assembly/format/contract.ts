@@ -38,7 +38,7 @@ export const ENTRY_RESERVED: u32 = 3; // a reserved bit is set, or a leaf stands
 export const ENTRY_OUTPUT_SIZE: u32 = 4; // its address is wider than the output
 
 /** All user and privileged permissions: the engine's own word. */
-export const ALL_PERMISSIONS: u32 = 63;
+const ALL_PERMISSIONS: u32 = 63;
 
 @unmanaged
 export class PtFormat {

@@ -137,7 +137,7 @@ function refuse(m: Engine, why: u32): usize {
  * Pointer to `bytes` bytes at a physical address, naturally aligned; 0 when refused (`refusal` says why). For host
  * regions the pointer is to a copy in scratch memory, good until the next access.
  */
-export function slowPointer(m: Engine, address: u64, bytes: u32): usize {
+function slowPointer(m: Engine, address: u64, bytes: u32): usize {
   const found = findRegion(m, address);
   if (found == 0) return refuse(m, MEMORY_ABSENT);
   const region = changetype<Region>(found);

@@ -26,7 +26,7 @@ const SV48: EntryRules = (entry) =>
 const ARM: EntryRules = (entry, level) =>
 	(entry & 1n) === 0n || (level === 0 && (entry & 2n) === 0n) ? { kind: "absent" } : { kind: level > 0 && (entry & 2n) !== 0n ? "table" : "leaf", to: entry & 0xffff_ffff_f000n, read: true, write: (entry & 3n) === 3n && level > 0 ? true : (entry & 0x80n) === 0n };
 
-export const RULES: Readonly<Record<string, EntryRules>> = { vtd: X86, amdvi: X86, riscv: SV48, smmuv3: ARM };
+const RULES: Readonly<Record<string, EntryRules>> = { vtd: X86, amdvi: X86, riscv: SV48, smmuv3: ARM };
 
 /** where guest address 0 lies in the guest's process */
 export const GUEST = 0x4000_0000n;

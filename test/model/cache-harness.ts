@@ -6,7 +6,7 @@
 import { Engine, type HostMemory, type Invalidation, type Translation, type Unit, type UnitConfig } from "../../ts/engine/index.ts";
 import type { Random } from "./random.ts";
 
-export const EVERY = (1n << 64n) - 1n;
+const EVERY = (1n << 64n) - 1n;
 
 /** What invalidations aim at mostly: a late request, or the word that was edited. */
 export const aim: { address: bigint | undefined; context: Context | undefined } = { address: undefined, context: undefined };

@@ -200,7 +200,7 @@ function deviceContexts(random: Random, rid: number, raw: boolean, pad: bigint[]
 }
 
 /** VT-d in legacy mode: domains are those of context entries. */
-export function vtdLegacy(random: Random, memory: Pages): Machine {
+function vtdLegacy(random: Random, memory: Pages): Machine {
 	const shape = new Shape(random, memory, { table: () => 0n, leaf: () => 0n }, { table: (_, pa) => wide(pa) | 3n, leaf: (level, pa, n) => pa | BigInt(n) | bit(level > 0, 7) }, 0);
 	const root = memory.take();
 	const table = memory.take();

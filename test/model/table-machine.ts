@@ -24,7 +24,7 @@ export interface TableCase {
 	tracks: boolean;
 }
 
-export function familyOf(format: TableFormatName): Family {
+function familyOf(format: TableFormatName): Family {
 	if (format.startsWith("vtd")) return "vtd";
 	if (format.startsWith("amd")) return "amdvi";
 	if (format.startsWith("vmsav8")) return "smmuv3";

@@ -65,7 +65,7 @@ export function renderSummary(summary: ReplaySummary): string {
 const SHOWN = 50;
 
 /** The faults of a kernel log, one line each. */
-export function renderLoggedFaults(faults: readonly LoggedFault[]): string {
+function renderLoggedFaults(faults: readonly LoggedFault[]): string {
 	if (faults.length === 0) return "no faults in the kernel log";
 	const rows = faults.slice(0, SHOWN).map((fault) => [
 		fault.time === null ? "-" : (fault.time / 1e6).toFixed(6),

@@ -165,8 +165,9 @@ export class UserSpace extends AddressSpace {
 
 	override dirtied(page: bigint, by?: Shadow): void {
 		// hardware went by the leaves that its shadow has, software by those that are there
-		const known = by === undefined ? undefined : leafAt(by.leaves, page);
-		for (const leaf of by === undefined ? this.leaves(page, page) : known === undefined ? [] : [known]) this.parent.dirtied(leaf.to + (page - leaf.address));
+		for (const leaf of by === undefined ? this.leaves(page, page) : [leafAt(by.leaves, page)]) {
+			if (leaf !== undefined) this.parent.dirtied(leaf.to + (page - leaf.address));
+		}
 	}
 
 	override gatherBehind(first: bigint, last: bigint): void {

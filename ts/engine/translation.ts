@@ -40,9 +40,9 @@ import {
 } from "../../assembly/layout.ts";
 import type { RequestType } from "./request.ts";
 
-export const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
+const STATUSES = ["translated", "fault", "page-request", "interrupt", "crosses"] as const;
 export const STAGES = ["first", "second", "tables"] as const;
-export const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
+const HITS = ["walk", "iotlb", "device-tlb", "bypass"] as const;
 
 /** How an ATS translation request was completed (PCIe ATS 10.2.3). */
 export interface Completion {

@@ -3,7 +3,7 @@ import { RowBuffer } from "../rows.ts";
 import type { Columns } from "../trace.ts";
 
 /** Rows held before the first look at what can go. */
-export const KEPT_ROWS = 1 << 16;
+const KEPT_ROWS = 1 << 16;
 
 /** Gives an index its new place. */
 export type Move = (index: number) => number;

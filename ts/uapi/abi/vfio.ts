@@ -82,6 +82,5 @@ export const GROUP_FLAGS = { viable: 1, containerSet: 2 } as const;
 export const DEVICE_FLAGS = { reset: 1, pci: 2, platform: 4, amba: 8, ccw: 16, ap: 32, fslMc: 64, caps: 128, cdx: 256 } as const;
 /** `mask`: which feature */
 export const FEATURE_FLAGS = { mask: 0xffff, get: 1 << 16, set: 1 << 17, probe: 1 << 18 } as const;
-export const BIND_FLAGS = { token: 1 } as const;
 export const ATTACH_FLAGS = { pasid: 1 } as const;
 export const DETACH_FLAGS = { pasid: 1 } as const;

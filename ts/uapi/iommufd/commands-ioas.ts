@@ -57,7 +57,7 @@ function mapFlags(flags: number, ...values: bigint[]): { fixed: boolean; permiss
 }
 
 /** Pages [start, start + length) of an owner as a source, and the byte of it that `start` is. */
-export function sourceOf(owner: IoOwner, start: bigint, length: bigint, writable: boolean, account: PageSource["account"]): { source: PageSource; offset: bigint } {
+function sourceOf(owner: IoOwner, start: bigint, length: bigint, writable: boolean, account: PageSource["account"]): { source: PageSource; offset: bigint } {
 	const first = start & ~(PAGE - 1n);
 	const size = ((start + length - 1n) | (PAGE - 1n)) + 1n - first;
 	return { source: new PageSource(owner, first, size, writable, account), offset: start - first };

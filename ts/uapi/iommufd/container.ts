@@ -78,7 +78,7 @@ export interface ContainerInfo {
 }
 
 /** @throws Errno ENODEV */
-export function containerInfo(door: Iommufd): ContainerInfo {
+function containerInfo(door: Iommufd): ContainerInfo {
 	const { space } = compat(door);
 	let pageSizes = LAST_ADDRESS;
 	for (const { iommu } of space.tables) pageSizes &= iommu.capabilities.pageSizes;

@@ -106,12 +106,14 @@ export class Routes implements RouteOperations {
 		const joined = slot.layers.find(({ space }) => space === attachment.space);
 		if (joined !== undefined) {
 			joined.users.add(attachment);
+			// a device of another kind may want ATS
+			if (attachment.ats) slot.reapply(() => joined.users.delete(attachment));
 			return;
 		}
 		const layer: Layer = { space: attachment.space, users: new Set([attachment]) };
 		slot.layers.push(layer);
 		this.occupy(slot);
-		applyAll(slot.requesters, () => {
+		slot.reapply(() => {
 			slot.layers.pop();
 			this.vacate(slot);
 		});
@@ -306,7 +308,7 @@ export class Routes implements RouteOperations {
 
 	/**
 	 * End a route: its slot falls back to the parent layer, or is blocked.
-	 * @throws CoreError Busy while the device is attached to a child in the same slot, or a guard refuses
+	 * @throws CoreError Busy while the device is attached to a child in the same slot, or a guard refuses; and as attach, when the parent has become what the unit cannot be given
 	 */
 	detach(attachment: Attachment): void {
 		const { device, slot, space } = attachment;
@@ -316,7 +318,7 @@ export class Routes implements RouteOperations {
 		if (child !== undefined) throw new CoreError("Busy", `it is attached to the child ${child.space.name}`, { operation: "detach", object: `device ${device.name}` });
 		if (space instanceof Space) space.refuseWhileLent("detach");
 		for (const guard of this.guards) guard(attachment);
-		this.close(attachment);
+		this.close(attachment, true);
 	}
 
 	/** End every route of a device, deepest first; nothing can refuse. */
@@ -325,7 +327,8 @@ export class Routes implements RouteOperations {
 		for (const attachment of list) this.close(attachment);
 	}
 
-	private pull(slot: Slot, attachment: Attachment): void {
+	/** A parent that the hardware cannot be given in its place leaves the slot blocked, or with `mayRefuse` refuses. @throws CoreError; nothing has changed then */
+	private pull(slot: Slot, attachment: Attachment, mayRefuse: boolean): void {
 		const index = slot.layers.findIndex(({ users }) => users.has(attachment));
 		if (index < 0) return;
 		const layer = slot.layers[index];
@@ -333,15 +336,26 @@ export class Routes implements RouteOperations {
 		if (layer.users.size > 0) return;
 		slot.layers.splice(index, 1);
 		this.vacate(slot);
-		slot.reapply();
+		try {
+			slot.reapply(() => {
+				if (!mayRefuse) return;
+				layer.users.add(attachment);
+				slot.layers.splice(index, 0, layer);
+				this.occupy(slot);
+			});
+		} catch (error) {
+			if (mayRefuse) throw error;
+			slot.block();
+		}
 	}
 
-	private close(attachment: Attachment): void {
+	/** @throws CoreError with `mayRefuse`, nothing has changed then */
+	private close(attachment: Attachment, mayRefuse = false): void {
 		const { device, slot, space, mode, alias } = attachment;
-		attachment.closed = true;
 		const global = this.answersToGlobal(attachment);
-		if (alias !== null) this.pull(alias, attachment);
-		if (slot !== null) this.pull(slot, attachment);
+		if (slot !== null) this.pull(slot, attachment, mayRefuse);
+		if (alias !== null) this.pull(alias, attachment, false);
+		attachment.closed = true;
 		space.attachments.delete(attachment);
 		const list = this.byDevice.get(device) ?? [];
 		list.splice(list.indexOf(attachment), 1);

@@ -16,6 +16,8 @@ export interface Layer {
  */
 export class Slot {
 	readonly layers: Layer[] = [];
+	/** what lies below a layer that went cannot be shown: nothing gets through till another layer comes or goes */
+	blocked = false;
 
 	constructor(
 		readonly requesters: Requester[],
@@ -39,7 +41,7 @@ export class Slot {
 
 	/** What the hardware is given: the deepest layer, or all windowed ones. */
 	get installed(): Layer[] {
-		if (this.top === undefined) return [];
+		if (this.top === undefined || this.blocked) return [];
 		return this.isWindowed ? this.layers : [this.top];
 	}
 
@@ -53,8 +55,19 @@ export class Slot {
 		}
 	}
 
-	/** Give the hardware what the layers say now. @throws CoreError, nothing changed */
-	reapply(): void {
+	/** Give the hardware what the layers say now; `undo` takes back what was done to them. @throws CoreError, nothing changed */
+	reapply(undo: () => void = () => {}): void {
+		const { blocked } = this;
+		this.blocked = false;
+		applyAll(this.requesters, () => {
+			undo();
+			this.blocked = blocked;
+		});
+	}
+
+	/** Nothing gets through, whatever the layers say. */
+	block(): void {
+		this.blocked = true;
 		applyAll(this.requesters);
 	}
 }

@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import { type Account, Context, type Device, type DeviceDriver, type DmaAnswer, Machine, PageSource, type Process } from "../../ts/core/index.ts";
 import { drivers } from "../../ts/driver/index.ts";
 import { BounceIommu, createUnits, type UnitDescription, userFormats } from "../../ts/iommu/index.ts";
+import { GuestTable } from "../../ts/cli/conformance/ioasid/guest.ts";
 import { DoorError, IommuV2 } from "../../ts/uapi/index.ts";
 import { ALL, flow, flows, HARDWARE, runFlow } from "./flow.ts";
 
@@ -297,7 +298,7 @@ describe("tables, cookies, invalidation", () => {
 		fd.bind(device, 0x77n);
 		const ioasid = fd.alloc(process);
 		fd.attach(device, ioasid);
-		machine.pageRequests.request(device, null, 0x5000n, true, () => fd.context);
+		machine.requestPage(device, null, 0x5000n, "write");
 		expect(fd.context.events[0].device).toBe(device);
 		expect(fd.readEvents()).toEqual([{ ioasid, cookie: 0x77n, addr: 0x5000n, perm: "w", recoverable: true, ambiguous: false }]);
 	});
@@ -362,13 +363,39 @@ describe("tables, cookies, invalidation", () => {
 });
 
 describe("faults, snooping, KVM", () => {
+	it.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("FL3 FL4 FL9 a page request waits in the unit till its user answers, detaches or closes (%s)", (kind) => {
+		const { machine, process } = world([{ ...UNIT, kind }]);
+		const [unit] = machine.engine.units;
+		const device = machine.addDevice({ rid: 8, driver: drivers["vfio-pci"], capabilities: { pri: true, pasid: true } });
+		const fd = new IommuV2(machine);
+		fd.bind(device, 7n);
+		const parent = fd.alloc(process);
+		fd.map(process, parent, { iova: 0n, vaddr: 0x4000_0000n, size: 0x40_0000n });
+		const table = new GuestTable(process, kind, 0x4000_0000n, 0x10_0000n, 0x11_0000n, 48);
+		const user = fd.alloc(process, { kind: "user", parent, userPgtable: { format: kind, addr: 0x10_0000n } });
+		fd.attach(device, user, { vpasid: 1 });
+		const ask = (address: bigint) => machine.requestPage(device, 1, address, "write");
+		const requests = [ask(0x7000n), ask(0x8000n), ask(0x7000n), ask(0x9000n)];
+		expect(requests.map(({ state, group }) => [state, group])).toEqual([["pending", 0], ["pending", 1], ["pending", null], ["pending", 2]]);
+		expect(unit.counters().pageRequests).toEqual({ queued: 3, lost: 0 });
+		expect(fd.readEvents().map(({ addr, recoverable }) => [addr, recoverable])).toEqual([[0x7000n, true], [0x8000n, true], [0x7000n, true], [0x9000n, true]]);
+		table.write(0x7000n, 0x8000n, 1, true, true);
+		fd.respond(user, 0x7000n, "success", { vpasid: 1 });
+		fd.respond(user, 0x8000n, "invalid");
+		expect(requests.map(({ state }) => state)).toEqual(["success", "invalid", "pending", "pending"]);
+		for (const group of [0, 1]) expect(() => unit.respond(8, group, "success")).toThrow(/no group/);
+		expect([ask(0x7000n).state, ask(0x8000n).state]).toEqual(["success", "pending"]);
+		fd.detach(device, user, { vpasid: 1 });
+		expect(requests.map(({ state }) => state)).toEqual(["success", "invalid", "invalid", "invalid"]);
+		for (const group of [0, 1, 2, 3]) expect(() => unit.respond(8, group, "success")).toThrow(/no group/);
+	});
 	it("FL6 events are read in order, are lost never, and are gone once read", () => {
 		const { machine, process } = world();
 		const device = machine.addDevice({ rid: 8, driver: drivers["vfio-pci"], capabilities: { pri: true } });
 		const fd = new IommuV2(machine);
 		fd.bind(device);
 		fd.attach(device, fd.alloc(process));
-		for (let i = 0; i < 2000; i++) machine.pageRequests.request(device, null, BigInt(i) << 12n, false, () => fd.context);
+		for (let i = 0; i < 2000; i++) machine.requestPage(device, null, BigInt(i) << 12n);
 		expect(fd.readEvents().map(({ addr }) => addr)).toEqual(Array.from({ length: 2000 }, (_, i) => BigInt(i) << 12n));
 		expect(fd.readEvents()).toEqual([]);
 	});

@@ -5,7 +5,7 @@ import { drivers } from "../../ts/driver/index.ts";
 import type { Engine } from "../../ts/engine/index.ts";
 import { createUnits } from "../../ts/iommu/index.ts";
 import { COMMANDS, type CommandName, ioctlNumber } from "../../ts/uapi/abi/commands.ts";
-import { hwInfoVtd, hwptVtdS1, hwptVtdS1Invalidate } from "../../ts/uapi/abi/data.ts";
+import { hwInfoVtd, hwptVtdS1, hwptVtdS1Invalidate, pageResponse, pgfault } from "../../ts/uapi/abi/data.ts";
 import type { Fields, Struct } from "../../ts/uapi/abi/struct.ts";
 import { deviceAttachIommufdPt, deviceBindIommufd, deviceDetachIommufdPt, iommuType1DmaMap, VFIO } from "../../ts/uapi/abi/vfio.ts";
 import { errnoName } from "../../ts/uapi/errno.ts";
@@ -32,7 +32,7 @@ function world(kind: "vtd" | "smmuv3" | "amdvi" | "riscv") {
 	machine = new Machine(engine, made.units, RAM);
 	const doors = createIommufd(machine);
 	nodes = doors.nodes;
-	device = machine.addDevice({ name: "vfio0", rid: 8, driver: drivers["vfio-pci"], capabilities: { pasid: true } });
+	device = machine.addDevice({ name: "vfio0", rid: 8, driver: drivers["vfio-pci"], capabilities: { pasid: true, pri: true } });
 	doors.addDevice(device);
 	main = machine.createProcess("main");
 	main.map(MEMORY, 0x10_0000n);
@@ -109,6 +109,46 @@ describe.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("over %s", (kind) =>
 		engine.failAfter(0);
 		expect(failed).toBeGreaterThan(0);
 		expect(dma(IOVA + 0x2000n)).toMatchObject({ physical: main.physical(MEMORY + 0x2000n) });
+	});
+
+	it("page requests go through the unit's queue to the fault file, and their answers back", () => {
+		const file = bound();
+		const [unit] = engine.units;
+		const ioas = command("ioas_alloc", {}).out_ioas_id;
+		const dev_id = opened[0].deviceId(device);
+		const { out_fault_id, out_fault_fd } = command("fault_queue_alloc", {});
+		const faults = new File(main, out_fault_fd);
+		const table = command("hwpt_alloc", { flags: 4, dev_id, pt_id: ioas, fault_id: out_fault_id }).out_hwpt_id;
+		call(file, VFIO.deviceAttachIommufdPt, deviceAttachIommufdPt, { argsz: 12, pt_id: table });
+		const answer = (cookie: number, code: number) => {
+			main.write(STRUCTS, pageResponse.encode({ cookie, code }));
+			return faults.write(STRUCTS, 8);
+		};
+		const wanted = machine.requestPage(device, null, IOVA + 0x234n, "write");
+		const unwanted = machine.requestPage(device, null, IOVA + 0x5000n);
+		expect([wanted, unwanted]).toMatchObject([{ state: "pending", group: 0 }, { state: "pending", group: 1 }]);
+		expect(unit.counters().pageRequests).toEqual({ queued: 2, lost: 0 });
+		expect(faults.read(STRUCTS, 80)).toBe(80);
+		const [first, second] = [0n, 40n].map((at) => pgfault.decode(main.read(STRUCTS + at, 40)));
+		expect([first, second]).toMatchObject([
+			{ flags: 2, dev_id, grpid: 0, perm: 2, addr: IOVA },
+			{ flags: 2, dev_id, grpid: 1, perm: 1, addr: IOVA + 0x5000n },
+		]);
+		command("ioas_map", { flags: 7, ioas_id: ioas, user_va: MEMORY, length: PAGE, iova: IOVA });
+		expect([answer(first.cookie, 0), answer(second.cookie, 1), answer(first.cookie, 0)]).toEqual([8, 8, expect.any(Number)]);
+		expect([wanted.state, unwanted.state]).toEqual(["success", "invalid"]);
+		expect(() => unit.respond(8, 0, "success")).toThrow(/no group 0 waits/);
+		expect(dma(IOVA + 0x234n, "write")).toMatchObject({ physical: main.physical(MEMORY + 0x234n) });
+		// a page that was refused is asked for anew; who leaves the table is refused
+		expect(machine.requestPage(device, null, IOVA).state).toBe("success");
+		const again = machine.requestPage(device, null, IOVA + 0x5000n);
+		expect([again.state, again.group !== null, unit.counters().pageRequests.queued]).toEqual(["pending", true, 3]);
+		call(file, VFIO.deviceDetachIommufdPt, deviceDetachIommufdPt, { argsz: 8 });
+		expect(again.state).toBe("invalid");
+		expect(() => unit.respond(8, again.group as number, "success")).toThrow(/no group/);
+		// a table without a queue has nobody to ask
+		call(file, VFIO.deviceAttachIommufdPt, deviceAttachIommufdPt, { argsz: 12, pt_id: ioas });
+		expect(machine.requestPage(device, null, IOVA + 0x5000n)).toMatchObject({ state: "invalid", group: null });
 	});
 
 	it("dirty pages are told by the hardware's own bits", () => {

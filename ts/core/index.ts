@@ -19,6 +19,8 @@ export type {
 	IommuCapabilities,
 	IommuDriver,
 	IommuTable,
+	PageAnswer,
+	PageRequestCalls,
 	RequesterState,
 	TableAttributes,
 	TableContent,

@@ -138,6 +138,20 @@ export interface DmaFault {
 
 export type DmaAnswer = { ok: true; physical: bigint; pageBytes: number } | ({ ok: false } & DmaFault);
 
+/** What became of a device's request for a page in its unit: a group waits for its response. */
+export type PageAnswer = "granted" | "refused" | { group: number };
+
+/** Page requests as the unit takes them (PCIe PRI 10.4), from devices with a TLB of their own. */
+export interface PageRequestCalls {
+	/**
+	 * A device asks for the translation, and where that grants too little for the page. Null: the unit takes no page
+	 * requests of this requester; no index of a group: it has answered by itself.
+	 */
+	request(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): PageAnswer | null;
+	/** The response to a group that waits. */
+	respond(rid: number, pasid: number | null, group: number, address: bigint, answer: "success" | "invalid"): void;
+}
+
 /** Caches that an invalidation reaches. */
 export interface CacheSelection {
 	iotlb: boolean;
@@ -153,6 +167,8 @@ export interface IommuDriver {
 	/** what the unit is called in messages */
 	readonly name: string;
 	readonly capabilities: IommuCapabilities;
+	/** absent: devices ask their driver, the unit knows nothing of it */
+	readonly pageRequests?: PageRequestCalls;
 	/** Make a table and fill it. @throws CoreError NoSpace, Exhausted, Occupied (the asked-for domain), Unsupported */
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable;
 	/** No route leads to it any more. */

@@ -11,7 +11,7 @@ import { FramePool, type FrameRun, PAGE } from "./frames.ts";
 import { Group } from "./group.ts";
 import type { AddressRange, IommuDriver, TableAttributes } from "./iommu-driver.ts";
 import { joinGroup, refuseUnviable, returnGroup, takeGroup } from "./ownership.ts";
-import { PageRequests } from "./page-request.ts";
+import { type PageRequest, PageRequests } from "./page-request.ts";
 import { Process } from "./process.ts";
 import { MemoryObject } from "./process-object.ts";
 import { Routes } from "./routes.ts";
@@ -328,6 +328,14 @@ export class Machine {
 	/** One DMA of a device; `pasid` is the number on the bus. */
 	dma(device: Device, pasid: number | null, address: bigint, access: "read" | "write" = "read"): DmaResult {
 		return translate(device, pasid, address, access);
+	}
+
+	/**
+	 * A device asks for a page (PRI) and waits: the answer shows in `state`. It comes from the kernel, from `fault_respond` of
+	 * a 2021 door, or from the fault file of an iommufd table. @throws CoreError NoSpace
+	 */
+	requestPage(device: Device, pasid: number | null, address: bigint, access: "read" | "write" = "read"): PageRequest {
+		return this.pageRequests.request(device, pasid, address, access === "write");
 	}
 
 	/** Pages of RAM that are handed out. */

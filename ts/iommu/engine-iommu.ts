@@ -1,5 +1,6 @@
 import { type AddressRange, type CacheSelection, CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent, type Target, type UserTable } from "../core/index.ts";
 import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
+import { UnitPageRequests } from "./page-requests.ts";
 import { EngineTable, type PartRole, refused } from "./engine-table.ts";
 import { ShownRange } from "./route-frames.ts";
 
@@ -25,6 +26,7 @@ export abstract class EngineIommu implements IommuDriver {
 	readonly capabilities: IommuCapabilities;
 	protected readonly engine: Engine;
 	protected readonly unit: Unit;
+	readonly pageRequests: UnitPageRequests;
 	private readonly states = new Map<number, RequesterState>();
 	private readonly nested = new Map<number, RequesterState>();
 	/** of those with a TLB of their own */
@@ -40,6 +42,7 @@ export abstract class EngineIommu implements IommuDriver {
 		this.unit = unit;
 		this.capabilities = capabilities;
 		this.name = name ?? `unit ${unit.index}`;
+		this.pageRequests = new UnitPageRequests(unit, (rid) => this.usesPri(this.stateOf(rid)));
 	}
 
 	/** An empty page table for a role of a space's table. @throws EngineError, CoreError */
@@ -103,6 +106,15 @@ export abstract class EngineIommu implements IommuDriver {
 				else if (target.kind === "user" && target.parent === table) this.dropDevice(rid, pasid);
 			}
 			if (state.pasidTable?.parent === table) this.dropDevice(rid, "all");
+		}
+	}
+
+	/** Drop what devices keep of a user's table. */
+	protected dropInDevices(user: UserTable): void {
+		for (const [rid, state] of this.ats) {
+			for (const [pasid, target] of [[null, state.untagged] as const, ...state.pasids]) {
+				if (target?.kind === "user" && target.user === user) this.dropDevice(rid, pasid);
+			}
 		}
 	}
 

@@ -26,7 +26,10 @@ export const vtdRegisters = { RTADDR: SCALABLE, ECAP: ARCHITECTURES.vtd.defaults
  */
 export class VtdIommu extends EngineIommu {
 	readonly userCalls = vtdUserCalls(this.name, this.unit, (user) => {
-		if (this.isRouted(user)) this.dropUser(user);
+		if (!this.isRouted(user)) return;
+		this.dropUser(user);
+		// Linux sends the devices their invalidations with it (cache_tag_flush_range)
+		this.dropInDevices(user);
 	});
 	private readonly domains = new TagPool("domain id", 1, HOST_DOMAIN - 1);
 	private readonly scalable: boolean;

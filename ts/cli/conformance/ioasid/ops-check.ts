@@ -47,10 +47,6 @@ function fault(call: Call): { device: ScenarioDevice; pasid: number | null; addr
 	return { device, pasid: pasid ?? null, address: call.names.number(call.step.addr), write: call.step.access === "w" };
 }
 
-function owner(call: Call) {
-	return (event: { space: { owner: object | null } }) => call.world.files.find((file) => file.context === event.space.owner)?.context;
-}
-
 function vm({ names, step }: Call): KvmVm {
 	return names.ref(step.vm, KvmVm);
 }
@@ -139,14 +135,14 @@ export const checkOps: Record<string, Operation> = {
 
 	page_request(call) {
 		const { device, pasid, address, write } = fault(call);
-		return request(call, call.world.machine.pageRequests.request(device.device, pasid, address, write, owner(call)));
+		return request(call, call.world.machine.requestPage(device.device, pasid, address, write ? "write" : "read"));
 	},
 	dma_miss(call) {
 		const { device, pasid, address, write } = fault(call);
 		const event = call.world.machine.pageRequests.event(device.device, pasid, address, write, false);
 		if (event === null) throw new DoorError("EINVAL", "dma_miss: its slot is empty");
 		if (call.world.machine.dma(device.device, pasid, address, write ? "write" : "read").kind !== "fault") throw new CheckFailed("the DMA got through");
-		owner(call)(event)?.events.push(event);
+		call.world.machine.pageRequests.tell(event);
 		return undefined;
 	},
 	inject_fault(call) {
@@ -164,7 +160,7 @@ export const checkOps: Record<string, Operation> = {
 			vpasid: attachment.vpasid,
 			ambiguous: false,
 		};
-		return request(call, call.world.machine.pageRequests.post({ event: { ...event, space: attachment.mode === "sw" ? attachment.space : event.space }, state: "pending" }, owner(call)));
+		return request(call, call.world.machine.pageRequests.post({ event: { ...event, space: attachment.mode === "sw" ? attachment.space : event.space }, state: "pending", pasid, group: null }));
 	},
 	events: (call) => ({ outputs: { events: call.file().readEvents() } }),
 	fault_respond(call) {

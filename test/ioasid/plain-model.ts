@@ -37,6 +37,8 @@ export class PlainSpace {
 	windows: Array<{ first: bigint; size: bigint }> | null = null;
 	/** pages that were written since tracking is on */
 	written: Set<bigint> | null = null;
+	/** pages that the hardware may count as written, though nothing was */
+	readonly suspects = new Set<bigint>();
 	private readonly byRoot = new Map<bigint, PlainSpace>();
 
 	constructor(
@@ -68,22 +70,28 @@ export class PlainSpace {
 	/** A write of DMA went through. */
 	mark(address: bigint): void {
 		this.written?.add(address & ~0xfffn);
-		if (this.kind === "user") {
-			const to = this.walk(address, true);
-			if (to !== null) this.parent?.mark(to);
-			return;
-		}
-		if (this.kind !== "kernel" && this.kind !== "dummy") {
-			this.parent?.mark(address);
-			return;
-		}
+		const to = this.above(address, true);
+		if (to !== null) this.parent?.mark(to);
+	}
+
+	/** A write was refused where a read would not have been, but its translation request had the second stage made dirty. */
+	suspect(address: bigint): void {
+		this.suspects.add(address & ~0xfffn);
+		const to = this.above(address, false);
+		if (to !== null) this.parent?.suspect(to);
+	}
+
+	/** Where an address lies in the parent. */
+	private above(address: bigint, write: boolean): bigint | null {
+		if (this.kind === "user") return this.walk(address, write);
+		if (this.kind !== "kernel" && this.kind !== "dummy") return address;
 		const map = this.maps.find(({ iova, size }) => address >= iova && address < iova + size);
-		if (map !== undefined && map.process === null) this.parent?.mark(map.to + (address - map.iova));
+		return map !== undefined && map.process === null ? map.to + (address - map.iova) : null;
 	}
 
 	/** Maps in a range are gone. */
 	forget(first: bigint, size: bigint): void {
-		for (const page of this.written ?? []) if (page >= first && page < first + size) this.written?.delete(page);
+		for (const pages of [this.written ?? new Set<bigint>(), this.suspects]) for (const page of pages) if (page >= first && page < first + size) pages.delete(page);
 	}
 
 	get depth(): number {

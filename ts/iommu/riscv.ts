@@ -55,6 +55,13 @@ export class RiscvIommu extends WordsIommu {
 		return (this.unit.readRegister("CAPABILITIES") & ATS) !== 0n;
 	}
 
+	/** Pages of a process without a first stage are told to devices as those of every process (3.6): where one is, devices ask for nothing. */
+	protected override usesAts(state: RequesterState): boolean {
+		if (!super.usesAts(state)) return false;
+		const base = this.baseOf(state);
+		return ![...state.pasids.values()].some((target) => target.kind === "host" || (target.kind === "table" && target.table === base));
+	}
+
 	protected takeTag({ domain }: TableAttributes): number {
 		return this.spaces.take(domain);
 	}

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { GuestPasidTable, GuestTable } from "../../ts/cli/conformance/ioasid/guest.ts";
-import { type Device, type DeviceCapabilities, type DeviceDriver, type Group, Machine, type Process } from "../../ts/core/index.ts";
+import { type Device, type DeviceCapabilities, type DeviceDriver, type Group, Machine, type PageRequest, type Process } from "../../ts/core/index.ts";
 import { drivers } from "../../ts/driver/index.ts";
 import { createUnits, userFormats } from "../../ts/iommu/index.ts";
 import { DoorError, type IoasidFile, IoasidV1, IommuV2, KvmVm, VfioContainer } from "../../ts/uapi/index.ts";
@@ -18,11 +18,11 @@ const TABLES = [32n, 40n, 52n];
 const PASIDS = 48n;
 const ENTRIES = 16;
 
-export const OPS = ["alloc", "free", "bind", "attach", "detach", "map", "unmap", "close_device", "close_file", "guest", "pasids", "window", "register", "dirty", "kvm", "enqcmd", "container", "scene", "dma"] as const;
+export const OPS = ["alloc", "free", "bind", "attach", "detach", "map", "unmap", "close_device", "close_file", "guest", "pasids", "window", "register", "dirty", "kvm", "enqcmd", "container", "scene", "dma", "page"] as const;
 /** Which call, and numbers that choose its objects. */
 export type Op = { op: (typeof OPS)[number]; a: number; b: number; c: number; d: number };
 
-const WEIGHTS: Record<Op["op"], number> = { alloc: 8, free: 3, bind: 8, attach: 18, detach: 8, map: 16, unmap: 8, close_device: 1, close_file: 1, guest: 10, pasids: 4, window: 6, register: 2, dirty: 12, kvm: 4, enqcmd: 3, container: 5, scene: 10, dma: 10 };
+const WEIGHTS: Record<Op["op"], number> = { alloc: 8, free: 3, bind: 8, attach: 18, detach: 8, map: 16, unmap: 8, close_device: 1, close_file: 1, guest: 10, pasids: 4, window: 6, register: 2, dirty: 12, kvm: 4, enqcmd: 3, container: 5, scene: 10, dma: 10, page: 6 };
 const small = fc.nat({ max: 255 });
 export const operation: fc.Arbitrary<Op> = fc.record({ op: fc.oneof(...OPS.map((op) => ({ weight: WEIGHTS[op], arbitrary: fc.constant(op) }))), a: small, b: small, c: small, d: small });
 
@@ -58,6 +58,8 @@ export class Walk {
 	readonly vm: KvmVm;
 	readonly entries = new Map<number, PlainSpace>();
 	readonly taken = new Map<string, number>();
+	/** page requests that nobody has answered */
+	readonly requests: Array<{ request: PageRequest; route: unknown }> = [];
 	private readonly base: number;
 	private tablesMade = 0;
 	private seed = 1;
@@ -94,7 +96,7 @@ export class Walk {
 		add("m0", "mdev-pasid", 0, group("m0"), { pasid: true }, host);
 		add("m1", "mdev-pasid", 0, group("m1"), { pasid: true, dmwr: true }, host);
 		const host2 = add("host2", "kernel", 0, group("host2"));
-		add("m2", "mdev-pasid", 0, group("m2"), { pasid: true, dmwr: true, ats: true }, host2);
+		add("m2", "mdev-pasid", 0, group("m2"), { pasid: true, dmwr: true, pri: true }, host2);
 		add("s0", "mdev-sw", 0, group("s0"), {}, host);
 		this.doors = [this.open(0), this.open(1), this.open(2), this.open(3)];
 		const [owner] = this.processes;
@@ -226,11 +228,32 @@ export class Walk {
 		const suited = d % 6 === 0 && this.pasidTable !== null ? ["f0", "f2"] : own.length > 0 && b % 2 === 0 ? own : names;
 		const name = this.pick(suited, b >> 1) as string;
 		if (this.holder(name) === null) this.step({ op: "bind", a: index, b: names.indexOf(name), c: 0, d: 0 });
+		if (d % 5 === 1 && door.file instanceof IommuV2) return this.beside(name, door, root, memory, c);
 		if (c % 4 !== 0) {
 			if (door.file instanceof IoasidV1) door.spaces.set(door.file.createNesting(root), new PlainSpace("kernel", memory));
 			else if (!this.make(door, [root, memory], owner, c, d)) return true;
 		}
 		return this.attachTo(name, door, door.spaces.size - 1, d, c);
+	}
+
+	/** Two spaces, each with a window, that share a RID. */
+	private beside(name: string, door: Door, root: number, memory: PlainSpace, c: number): boolean {
+		const file = door.file as IommuV2;
+		const [owner] = this.processes;
+		for (const i of [0n, 1n]) {
+			const below = c % 2 === 0;
+			const number = file.alloc(owner, { windows: true, ...(below ? { parent: root } : {}) });
+			const space = new PlainSpace("kernel", below ? memory : null);
+			door.spaces.set(number, space);
+			const window = { first: ((BigInt(c) % 3n) * 16n + i * 8n) * PAGE, size: 8n * PAGE };
+			file.windowCreate(number, window.size, PAGE, window.first);
+			space.windows = [window];
+			const map = { iova: window.first + i * PAGE, size: 4n * PAGE, to: (below ? 0n : BASE) + BigInt(c % 48) * PAGE, process: below ? null : owner, read: true, write: c % 5 !== 0 };
+			file.map(owner, number, { iova: map.iova, vaddr: map.to, size: map.size, write: map.write });
+			space.maps.push(map);
+			if (!this.attachTo(name, door, door.spaces.size - 1, 1, 1)) return false;
+		}
+		return true;
 	}
 
 	private free(a: number, b: number): boolean {
@@ -628,6 +651,46 @@ export class Walk {
 		return true;
 	}
 
+	/** A device asks for a page; users answer some. */
+	private page(a: number, b: number, c: number, d: number): boolean {
+		const waiting = this.pick(this.requests, a);
+		if (c % 3 === 0 && waiting !== undefined) {
+			const { request } = waiting;
+			const door = this.doors.find(({ file }) => file.numberOf(request.event.space) !== null);
+			if (door === undefined) return false;
+			const code = d % 2 === 0 ? "success" : "invalid";
+			const oldest = this.requests.find(({ request: { event } }) => event.space === request.event.space && event.address === request.event.address);
+			door.file.respond(door.file.numberOf(request.event.space) as number, request.event.address, code);
+			expect(oldest?.request.state).toBe(code);
+			this.requests.splice(this.requests.indexOf(oldest as (typeof this.requests)[number]), 1);
+			return true;
+		}
+		const one = this.pick(this.model.attachments, a);
+		if (one === undefined) return false;
+		const { device, driver } = this.actor(one.device);
+		const vpasid = b % 4 === 0 ? 1 + (c % 3) : one.vpasid;
+		const slot = this.slotOf(one.device, vpasid);
+		const whole = device.isPart || vpasid === null ? null : this.model.installed(`group ${device.group.name}`, 0n);
+		const address = BigInt((c + d) % 16) * PAGE;
+		const space = slot === null ? null : whole?.kind === "pasid-table" ? whole.under(vpasid as number) : this.model.installed(slot, address);
+		const pasid = vpasid === null ? (driver.defaultPasid?.(device) ?? null) : (this.machine.routes.attachmentsOf(device).find((route) => route.vpasid === vpasid)?.pasid ?? vpasid);
+		if (slot === null || space === undefined) return false;
+		const write = d % 2 === 0;
+		const request = this.machine.requestPage(device, pasid, address, write ? "write" : "read");
+		const routed = whole?.kind === "pasid-table" || this.model.attachments.some((other) => other.slot === slot);
+		const allowed = space?.reach(address, write) ?? null;
+		if (write && allowed !== null) space?.mark(address);
+		else if (write && this.kind === "riscv" && device.capabilities.ats) space?.suspect(address);
+		expect(request.state, `page request of ${one.device} pasid ${pasid} at 0x${address.toString(16)}`).toBe(allowed !== null ? "success" : routed ? "pending" : "invalid");
+		if (request.state === "pending") this.requests.push({ request, route: this.routeOf(request) });
+		return true;
+	}
+
+	/** The attachment that a request waits with: it goes with the last one of its space and number. */
+	private routeOf({ event }: PageRequest): unknown {
+		return this.machine.routes.attachmentsOf(event.device).find((route) => route.space === event.space && route.vpasid === event.vpasid);
+	}
+
 	// ---- what must hold
 
 	private compare(name: string, pasid: number | null, space: PlainSpace | null, address: bigint, write: boolean, what: string): void {
@@ -689,8 +752,15 @@ export class Walk {
 		}
 	}
 
-	/** Files that are closed and have no device left hold nothing. */
+	/** Files that are closed and have no device left hold nothing; who waited with a route that ended has an answer. */
 	sweep(): void {
+		for (const one of [...this.requests]) {
+			const ended = one.route !== undefined && this.routeOf(one.request) !== one.route;
+			expect(one.request.state).toBe(ended ? "invalid" : one.request.state);
+			if (one.request.state === "pending") continue;
+			expect(one.request.state).toBe("invalid");
+			this.requests.splice(this.requests.indexOf(one), 1);
+		}
 		for (const door of this.graveyard) {
 			if ([...this.actors.values()].some((actor) => actor.door === door)) continue;
 			door.spaces.clear();
@@ -707,6 +777,8 @@ export class Walk {
 			expect(device.requester.installedCount, `routes of ${device.name} stay`).toBe(0);
 			if (!device.isPart) expect(this.machine.dma(device, null, 0n).kind).toBe("host");
 		}
+		for (const { request } of this.requests) expect(request.state, "nobody waits any more").toBe("invalid");
+		expect(this.machine.pageRequests.waiting, "page requests that stay").toBe(0);
 		expect(this.tablesMade, "tables that stay").toBe(0);
 		// root, context and PASID tables of the six RIDs stay once they are made
 		expect(this.machine.engine.framesUsed - this.base).toBeLessThan(256);

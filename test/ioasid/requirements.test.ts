@@ -389,6 +389,26 @@ describe("faults, snooping, KVM", () => {
 		expect(requests.map(({ state }) => state)).toEqual(["success", "invalid", "invalid", "invalid"]);
 		for (const group of [0, 1, 2, 3]) expect(() => unit.respond(8, group, "success")).toThrow(/no group/);
 	});
+	flows("BM7 FL2 of spaces that share a RID by address, the one whose window a request lies in is told", ALL, (kind) => `
+		${V2(kind)}
+		d = device mmu vfio-pci pri
+		bind d cookie=1
+		a = ioasid_alloc windows
+		b = ioasid_alloc windows
+		w1 = window_create a 0x10000 0x1000 base=0
+		w2 = window_create b 0x10000 0x1000 base=0x40000000
+		attach d a
+		attach d b
+		r1 = page_request d 0x40001000
+		r2 = page_request d 0x1000 access=w
+		dma_miss d 0x40002000
+		events => events:[{ioasid:$b,addr:0x40001000,perm:r},{ioasid:$a,addr:0x1000,perm:w},{ioasid:$b,recoverable:false}]
+		fault_respond a 0x40001000 success !error
+		fault_respond b 0x40001000 success
+		detach d a
+		fault_state r1 => state:success
+		fault_state r2 => state:invalid
+	`, { options: { addressRouted: true } });
 	it("FL6 events are read in order, are lost never, and are gone once read", () => {
 		const { machine, process } = world();
 		const device = machine.addDevice({ rid: 8, driver: drivers["vfio-pci"], capabilities: { pri: true } });

@@ -2,6 +2,7 @@ import type { AddressSpace } from "./address-space.ts";
 import type { Device } from "./device.ts";
 import type { DmaAnswer } from "./iommu-driver.ts";
 import type { Slot } from "./slot.ts";
+import type { Space } from "./space.ts";
 import { PasidTableSpace, UserSpace } from "./user-space.ts";
 
 /**
@@ -12,14 +13,16 @@ export type FaultKind = "blocked" | "pasid" | "unmapped" | "stage1" | "stage2" |
 
 export type DmaResult = { kind: "memory"; physical: bigint; pageBytes: number } | { kind: "host"; physical: bigint } | { kind: "fault"; fault: FaultKind; code: number };
 
-/** The space that a request is led into: installed in the slot, or behind the guest's PASID table. */
-export function routedSpace(device: Device, pasid: number | null): { slot: Slot | null; space: AddressSpace | null } {
+/** The space that a request is led into: installed in the slot (of several by window, the one with the address), or behind the guest's PASID table. */
+export function routedSpace(device: Device, pasid: number | null, address: bigint): { slot: Slot | null; space: AddressSpace | null } {
 	const { requester } = device;
 	const { untagged } = requester;
 	const owner = untagged.top?.space;
 	if (pasid !== null && owner instanceof PasidTableSpace) return { slot: untagged, space: owner };
 	const slot = pasid === null ? untagged : (requester.pasids.get(pasid) ?? null);
-	return { slot, space: slot?.installed[0]?.space ?? null };
+	const installed = slot?.installed ?? [];
+	const layer = installed.length > 1 ? installed.find(({ space }) => (space as Space).windows?.some(({ first, last }) => address >= first && address <= last)) : undefined;
+	return { slot, space: (layer ?? installed[0])?.space ?? null };
 }
 
 function faultKind(answer: DmaAnswer & { ok: false }, tagged: boolean, space: AddressSpace | null, address: bigint): FaultKind {
@@ -35,7 +38,7 @@ function faultKind(answer: DmaAnswer & { ok: false }, tagged: boolean, space: Ad
 /** Make one DMA of a device. Spaces that bring pages in do so, as for a device that asks and tries again. */
 export function translate(device: Device, pasid: number | null, address: bigint, access: "read" | "write", bringIn = true): DmaResult {
 	const { requester, iommu } = device;
-	const { space } = routedSpace(device, pasid);
+	const { space } = routedSpace(device, pasid, address);
 	// the guest said how many entries its table has; a format may reach further
 	if (pasid !== null && space instanceof PasidTableSpace && pasid >= space.entries) return { kind: "fault", fault: "pasid", code: 0 };
 	const routed = pasid === null ? requester.state.untagged : requester.state.pasids.get(pasid);

@@ -25,6 +25,11 @@ const WRITE = 2;
 export class PageRequests {
 	private readonly pending: PageRequest[] = [];
 
+	/** How many requests wait. */
+	get waiting(): number {
+		return this.pending.length;
+	}
+
 	/**
 	 * A device asks for a page (PRI), through its unit where that takes page requests. What the kernel can bring in is
 	 * answered at once; else the owner of the space gets an event, or the table's fault queue a group, and the device waits.
@@ -49,7 +54,7 @@ export class PageRequests {
 
 	/** What an event of the device would say; null when its slot is empty. */
 	event(device: Device, pasid: number | null, address: bigint, write: boolean, recoverable: boolean): FaultEvent | null {
-		const { space, slot } = routedSpace(device, pasid);
+		const { space, slot } = routedSpace(device, pasid, address);
 		if (space === null || slot === null) return null;
 		const routes = slot.layers.flatMap(({ users }) => [...users] as Attachment[]).filter((attachment) => attachment.space === space);
 		const route = routes.find((attachment) => attachment.device === device) ?? routes[0];

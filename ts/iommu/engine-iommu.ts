@@ -1,6 +1,7 @@
 import { type AddressRange, type CacheSelection, CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent, type Target, type UserTable } from "../core/index.ts";
 import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
 import { UnitPageRequests } from "./page-requests.ts";
+import { JoinedTable } from "./joined-table.ts";
 import { EngineTable, type PartRole, refused } from "./engine-table.ts";
 import { ShownRange } from "./route-frames.ts";
 
@@ -29,6 +30,8 @@ export abstract class EngineIommu implements IommuDriver {
 	readonly pageRequests: UnitPageRequests;
 	private readonly states = new Map<number, RequesterState>();
 	private readonly nested = new Map<number, RequesterState>();
+	/** tables of requesters that several spaces share by address */
+	private readonly joined = new Map<number, JoinedTable>();
 	/** of those with a TLB of their own */
 	private readonly ats = new Map<number, RequesterState>();
 	/** a nested route has a tag of its own, since its answers are filed under the user's addresses */
@@ -101,7 +104,7 @@ export abstract class EngineIommu implements IommuDriver {
 		for (const [rid, state] of this.ats) {
 			for (const [pasid, target] of [[null, state.untagged] as const, ...state.pasids]) {
 				if (target === undefined) continue;
-				if (target.kind === "table" ? target.table === table : "tables" in target && target.tables.some((part) => part.table === table)) this.dropDevice(rid, pasid, { first: iova, last: iova + size - 1n });
+				if (target.kind === "table" && target.table === table) this.dropDevice(rid, pasid, { first: iova, last: iova + size - 1n });
 				// at addresses that are not known here
 				else if (target.kind === "user" && target.parent === table) this.dropDevice(rid, pasid);
 			}
@@ -182,7 +185,29 @@ export abstract class EngineIommu implements IommuDriver {
 		return this.nested;
 	}
 
-	configure(rid: number, state: RequesterState): void {
+	configure(rid: number, wanted: RequesterState): void {
+		const { state, joined } = this.join(wanted);
+		try {
+			this.lead(rid, state);
+		} catch (error) {
+			joined?.dispose();
+			throw error;
+		}
+		this.joined.get(rid)?.dispose();
+		if (joined === null) this.joined.delete(rid);
+		else this.joined.set(rid, joined);
+	}
+
+	/** One table for windowed spaces that share a RID: the hardware tells none apart by address. @throws CoreError NoSpace, Exhausted */
+	private join(state: RequesterState): { state: RequesterState; joined: JoinedTable | null } {
+		const { untagged } = state;
+		if (untagged?.kind !== "windows") return { state, joined: null };
+		if (untagged.tables.length === 1) return { state: { ...state, untagged: { kind: "table", ...untagged.tables[0] } }, joined: null };
+		const joined = new JoinedTable(untagged.tables, (content) => this.createTable(content, {}), (table) => this.destroyTable(table));
+		return { state: { ...state, untagged: { kind: "table", table: joined.pages } }, joined };
+	}
+
+	private lead(rid: number, state: RequesterState): void {
 		const old = this.stateOf(rid);
 		const held: UserTable[] = [];
 		const built = [...tablesIn(state)].map((table) => [table, table.roles] as const);

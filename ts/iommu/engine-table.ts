@@ -1,5 +1,6 @@
 import { type AddressRange, CoreError, type IommuTable, type TableContent, type TableRun } from "../core/index.ts";
 import { EngineError, type PageTable } from "../engine/index.ts";
+import type { JoinedPart } from "./joined-table.ts";
 import type { ShownRange } from "./route-frames.ts";
 
 const REASONS = { Occupied: "Occupied", Misaligned: "Misaligned", OutOfRange: "Unsupported", OutOfFrames: "NoSpace", OutOfRecords: "NoSpace", Permission: "Unsupported" } as const;
@@ -29,6 +30,10 @@ export class EngineTable implements IommuTable {
 	private readonly parts = new Map<PartRole, PageTable>();
 	private readonly shown = new Map<bigint, { physical: bigint; order: number }>();
 	private tracking: { split: boolean } | null = null;
+	/** tables that show it beside others */
+	private readonly followers = new Set<JoinedPart>();
+	/** what was written in tables that showed it once: size by address */
+	private readonly kept = new Map<bigint, bigint>();
 
 	constructor(
 		/** domain id (DID, VMID, GSCID ... in the unit's words) */
@@ -41,6 +46,33 @@ export class EngineTable implements IommuTable {
 		/** where tables of the driver may be shown to walks through it */
 		private readonly places: ShownRange,
 	) {}
+
+	// ---- tables that show it too
+
+	/** Tell a table what changes here. @throws CoreError NoSpace */
+	follow(part: JoinedPart): void {
+		if (this.tracking !== null) part.trackDirty(true, this.tracking.split);
+		this.followers.add(part);
+	}
+
+	/** No more; what was written there is kept. */
+	unfollow(part: JoinedPart): void {
+		this.followers.delete(part);
+		if (this.tracking !== null) part.readDirty(0n, 1n << 64n, true, (iova, size) => this.keep(iova, size));
+	}
+
+	keep(iova: bigint, size: bigint): void {
+		this.kept.set(iova, size);
+	}
+
+	private *keptIn(iova: bigint, size: bigint): Iterable<[bigint, bigint]> {
+		for (const [at, bytes] of this.kept) if (at < iova + size && at + bytes > iova) yield [at, bytes];
+	}
+
+	/** Runs of a range, as the space has them. */
+	contentOf(range: AddressRange): Iterable<TableRun> {
+		return this.content(range);
+	}
 
 	/** Show frames of the driver, read-only, to table walks that go through this table. @throws CoreError NoSpace, Occupied */
 	show(physical: bigint, order: number): bigint {
@@ -110,12 +142,16 @@ export class EngineTable implements IommuTable {
 
 	map(run: TableRun): void {
 		const { iova, pa, size, permissions } = run;
-		const done: PageTable[] = [];
+		const done: Array<{ unmap(iova: bigint, size: bigint): unknown }> = [];
 		try {
 			for (const [role, pages] of this.parts) {
 				if (typeof role === "string") pages.map(iova, pa, size, permissions);
 				else this.fill(pages, role, { first: iova, last: iova + size - 1n });
 				done.push(pages);
+			}
+			for (const follower of this.followers) {
+				follower.map(run);
+				done.push(follower);
 			}
 		} catch (error) {
 			for (const pages of done) pages.unmap(iova, size);
@@ -126,7 +162,12 @@ export class EngineTable implements IommuTable {
 	unmap(iova: bigint, size: bigint): void {
 		let bytes = 0n;
 		const done: Array<[PartRole, PageTable]> = [];
+		const told: JoinedPart[] = [];
 		try {
+			for (const follower of this.followers) {
+				follower.unmap(iova, size);
+				told.push(follower);
+			}
 			for (const part of this.parts) {
 				const [, pages] = part;
 				const end = iova + size > pages.inputLast + 1n ? pages.inputLast + 1n : iova + size;
@@ -134,9 +175,12 @@ export class EngineTable implements IommuTable {
 				done.push(part);
 			}
 		} catch (error) {
-			for (const [role, pages] of done) this.fill(pages, role, { first: iova, last: iova + size - 1n });
+			const range = { first: iova, last: iova + size - 1n };
+			for (const [role, pages] of done) this.fill(pages, role, range);
+			for (const follower of told) for (const run of this.content(range)) follower.map(run);
 			throw refused(error, "unmap", "table");
 		}
+		for (const [at] of this.keptIn(iova, size)) this.kept.delete(at);
 		if (bytes > 0n) this.changed(this, iova, size);
 	}
 
@@ -150,6 +194,25 @@ export class EngineTable implements IommuTable {
 	/** @throws CoreError NoSpace: it tracks as before then */
 	trackDirty(on: boolean, split: boolean): void {
 		const splits = on && split;
+		const told: JoinedPart[] = [];
+		try {
+			for (const follower of this.followers) {
+				follower.trackDirty(on, split);
+				told.push(follower);
+			}
+			this.trackOwn(splits);
+		} catch (error) {
+			for (const follower of told) follower.trackDirty(this.tracking !== null, this.tracking?.split ?? false);
+			throw error;
+		}
+		this.tracking = on ? { split } : null;
+		this.kept.clear();
+		this.forgetDirty();
+		this.changed(this, 0n, 1n << 64n);
+	}
+
+	/** @throws CoreError NoSpace */
+	private trackOwn(splits: boolean): void {
 		if (splits && !this.tracking?.split) {
 			const done: Array<[PartRole, PageTable]> = [];
 			try {
@@ -163,9 +226,6 @@ export class EngineTable implements IommuTable {
 				throw refused(error, "trackDirty", "table");
 			}
 		} else if (!splits) for (const pages of this.parts.values()) pages.limitLeaves(LARGEST_LG2);
-		this.tracking = on ? { split } : null;
-		this.forgetDirty();
-		this.changed(this, 0n, 1n << 64n);
 	}
 
 	private forgetDirty(): void {
@@ -184,6 +244,11 @@ export class EngineTable implements IommuTable {
 			});
 		}
 		if (clear) this.changed(this, iova, size);
+		for (const follower of this.followers) follower.readDirty(iova, size, clear, visit);
+		for (const [at, bytes] of [...this.keptIn(iova, size)]) {
+			visit(at, bytes);
+			if (clear) this.kept.delete(at);
+		}
 	}
 
 	dispose(): void {

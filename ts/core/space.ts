@@ -217,12 +217,16 @@ export class Space extends AddressSpace {
 		this.dirty.gather(iova, last);
 		for (const area of going) this.areas.remove(area);
 		this.dirty.forget(iova, last);
-		this.refill(going[0].first, going[going.length - 1].last, true);
 		let bytes = 0n;
-		for (const area of going) {
-			if (this.pinsNow) this.unpin(area);
-			bytes += area.last - area.first + 1n;
+		// in runs: what lies between may be another's, in tables that spaces share by window
+		for (let i = 0, first = 0; i < going.length; i++) {
+			const { last: end } = going[i];
+			if (i + 1 < going.length && going[i + 1].first === end + 1n) continue;
+			this.refill(going[first].first, end, true);
+			bytes += end - going[first].first + 1n;
+			first = i + 1;
 		}
+		if (this.pinsNow) for (const area of going) this.unpin(area);
 		return bytes;
 	}
 

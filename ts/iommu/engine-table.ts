@@ -1,7 +1,7 @@
 import { type AddressRange, CoreError, type IommuTable, type TableContent, type TableRun } from "../core/index.ts";
 import { EngineError, type PageTable } from "../engine/index.ts";
-import type { JoinedPart } from "./joined-table.ts";
 import type { ShownRange } from "./route-frames.ts";
+import { WrittenPages } from "./written-pages.ts";
 
 const REASONS = { Occupied: "Occupied", Misaligned: "Misaligned", OutOfRange: "Unsupported", OutOfFrames: "NoSpace", OutOfRecords: "NoSpace", Permission: "Unsupported" } as const;
 
@@ -19,6 +19,12 @@ export function refused(error: unknown, operation: string, object: string): Core
 /** What a part of a table is for: stage 2, stage 1 alone, or stage 1 over the table of a space below. */
 export type PartRole = "second" | "first" | EngineTable;
 
+/** A table that shows this one's content beside others'. */
+export interface Follower extends IommuTable {
+	/** what was written there goes to this one's `written` */
+	keepWritten(): void;
+}
+
 const PAGE_LG2 = 12;
 const LARGEST_LG2 = 63;
 
@@ -30,10 +36,9 @@ export class EngineTable implements IommuTable {
 	private readonly parts = new Map<PartRole, PageTable>();
 	private readonly shown = new Map<bigint, { physical: bigint; order: number }>();
 	private tracking: { split: boolean } | null = null;
-	/** tables that show it beside others */
-	private readonly followers = new Set<JoinedPart>();
-	/** what was written in tables that showed it once: size by address */
-	private readonly kept = new Map<bigint, bigint>();
+	private readonly followers = new Set<Follower>();
+	/** in tables that showed it once */
+	readonly written = new WrittenPages();
 
 	constructor(
 		/** domain id (DID, VMID, GSCID ... in the unit's words) */
@@ -50,23 +55,15 @@ export class EngineTable implements IommuTable {
 	// ---- tables that show it too
 
 	/** Tell a table what changes here. @throws CoreError NoSpace */
-	follow(part: JoinedPart): void {
+	follow(part: Follower): void {
 		if (this.tracking !== null) part.trackDirty(true, this.tracking.split);
 		this.followers.add(part);
 	}
 
 	/** No more; what was written there is kept. */
-	unfollow(part: JoinedPart): void {
+	unfollow(part: Follower): void {
 		this.followers.delete(part);
-		if (this.tracking !== null) part.readDirty(0n, 1n << 64n, true, (iova, size) => this.keep(iova, size));
-	}
-
-	keep(iova: bigint, size: bigint): void {
-		this.kept.set(iova, size);
-	}
-
-	private *keptIn(iova: bigint, size: bigint): Iterable<[bigint, bigint]> {
-		for (const [at, bytes] of this.kept) if (at < iova + size && at + bytes > iova) yield [at, bytes];
+		if (this.tracking !== null) part.keepWritten();
 	}
 
 	/** Runs of a range, as the space has them. */
@@ -162,7 +159,7 @@ export class EngineTable implements IommuTable {
 	unmap(iova: bigint, size: bigint): void {
 		let bytes = 0n;
 		const done: Array<[PartRole, PageTable]> = [];
-		const told: JoinedPart[] = [];
+		const told: Follower[] = [];
 		try {
 			for (const follower of this.followers) {
 				follower.unmap(iova, size);
@@ -180,7 +177,6 @@ export class EngineTable implements IommuTable {
 			for (const follower of told) for (const run of this.content(range)) follower.map(run);
 			throw refused(error, "unmap", "table");
 		}
-		for (const [at] of this.keptIn(iova, size)) this.kept.delete(at);
 		if (bytes > 0n) this.changed(this, iova, size);
 	}
 
@@ -194,7 +190,7 @@ export class EngineTable implements IommuTable {
 	/** @throws CoreError NoSpace: it tracks as before then */
 	trackDirty(on: boolean, split: boolean): void {
 		const splits = on && split;
-		const told: JoinedPart[] = [];
+		const told: Follower[] = [];
 		try {
 			for (const follower of this.followers) {
 				follower.trackDirty(on, split);
@@ -206,7 +202,7 @@ export class EngineTable implements IommuTable {
 			throw error;
 		}
 		this.tracking = on ? { split } : null;
-		this.kept.clear();
+		this.written.clear();
 		this.forgetDirty();
 		this.changed(this, 0n, 1n << 64n);
 	}
@@ -245,10 +241,7 @@ export class EngineTable implements IommuTable {
 		}
 		if (clear) this.changed(this, iova, size);
 		for (const follower of this.followers) follower.readDirty(iova, size, clear, visit);
-		for (const [at, bytes] of [...this.keptIn(iova, size)]) {
-			visit(at, bytes);
-			if (clear) this.kept.delete(at);
-		}
+		this.written.read(iova, size, clear, visit);
 	}
 
 	dispose(): void {

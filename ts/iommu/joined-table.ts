@@ -1,5 +1,5 @@
 import type { AddressRange, IommuTable, TableRun, Window } from "../core/index.ts";
-import type { EngineTable } from "./engine-table.ts";
+import type { EngineTable, Follower } from "./engine-table.ts";
 
 const overlap = (window: AddressRange, first: bigint, last: bigint): AddressRange | null => {
 	const from = window.first > first ? window.first : first;
@@ -8,7 +8,7 @@ const overlap = (window: AddressRange, first: bigint, last: bigint): AddressRang
 };
 
 /** What one space shows of itself in a table that it shares with others: its windows. */
-export class JoinedPart implements IommuTable {
+class JoinedPart implements Follower {
 	/** null: the space's own table does not record */
 	tracking: { split: boolean } | null = null;
 
@@ -37,6 +37,11 @@ export class JoinedPart implements IommuTable {
 		this.owner.track(this, on ? { split } : null);
 	}
 
+	/** The space keeps what was written here. */
+	keepWritten(): void {
+		this.readDirty(0n, 1n << 64n, true, (iova, size) => this.table.written.keep(iova, size));
+	}
+
 	readDirty(iova: bigint, size: bigint, clear: boolean, visit: (iova: bigint, size: bigint) => void): void {
 		for (const { first, last } of this.pieces(iova, size)) this.owner.pages.readDirty(first, last - first + 1n, clear, visit);
 	}
@@ -48,20 +53,18 @@ export class JoinedPart implements IommuTable {
  */
 export class JoinedTable {
 	readonly pages: EngineTable;
-	private readonly parts: JoinedPart[] = [];
+	private readonly parts: readonly JoinedPart[];
 
 	/** @throws CoreError NoSpace, Exhausted */
 	constructor(tables: ReadonlyArray<{ table: IommuTable; windows: readonly Window[] }>, create: (content: (range?: AddressRange) => Iterable<TableRun>) => IommuTable, private readonly destroy: (table: IommuTable) => void) {
 		const parts = tables.map(({ table, windows }) => new JoinedPart(table as EngineTable, windows, this));
+		this.parts = parts;
 		function* content(range?: AddressRange): Iterable<TableRun> {
 			for (const part of parts) for (const piece of part.pieces(range?.first, range === undefined ? undefined : range.last - range.first + 1n)) yield* part.table.contentOf(piece);
 		}
 		this.pages = create(content) as EngineTable;
 		try {
-			for (const part of parts) {
-				part.table.follow(part);
-				this.parts.push(part);
-			}
+			for (const part of parts) part.table.follow(part);
 		} catch (error) {
 			this.dispose();
 			throw error;
@@ -79,7 +82,7 @@ export class JoinedTable {
 			return;
 		}
 		// to record otherwise is to forget
-		for (const other of this.parts) if (other !== part && other.tracking !== null) other.readDirty(0n, 1n << 64n, true, (iova, size) => other.table.keep(iova, size));
+		for (const other of this.parts) if (other !== part && other.tracking !== null) other.keepWritten();
 		try {
 			this.pages.trackDirty(next !== null, next?.split ?? false);
 		} catch (error) {

@@ -1,6 +1,7 @@
 import { CoreError, type IommuTable, type TableContent, type TableRun } from "../core/index.ts";
 import { type Engine, EngineError, type PageTable, type TceName } from "../engine/index.ts";
 import { refused } from "./engine-table.ts";
+import { WrittenPages } from "./written-pages.ts";
 
 /** lg2 bytes of the pages that TCEs map. */
 const PAGES: ReadonlyArray<[number, TceName]> = [
@@ -35,6 +36,9 @@ export class SpaceTable implements IommuTable {
 	readonly halves = new Set<TceTable>();
 	/** TCEs of the smallest pages are asked for, for fine dirty tracking */
 	split = false;
+	private tracks = false;
+	/** in tables that showed it once */
+	private readonly written = new WrittenPages();
 
 	constructor(
 		readonly id: number,
@@ -60,19 +64,32 @@ export class SpaceTable implements IommuTable {
 		for (const half of this.halves) half.unmap(iova, size);
 	}
 
+	/** A table's marks will go. */
+	keepWritten(half: TceTable): void {
+		if (!this.tracks) return;
+		for (const run of this.content()) half.readDirty(run.iova, run.size, false, (iova, size) => this.written.keep(iova, size));
+	}
+
 	trackDirty(on: boolean, split: boolean): void {
 		if (on && !this.marks) throw new CoreError("Unsupported", "TCEs do not tell what was written", { operation: "trackDirty", object: "table" });
+		const old = this.split;
 		this.split = on && split;
-		for (const half of this.halves) {
-			if (this.split) half.refine();
-			if (on) for (const { iova, size } of this.content()) half.readDirty(iova, size, true, () => {});
+		try {
+			if (this.split) for (const half of this.halves) half.refine();
+		} catch (error) {
+			this.split = old;
+			throw refused(error, "trackDirty", "table");
 		}
+		this.tracks = on;
+		this.written.clear();
+		if (on) for (const { iova, size } of this.content()) for (const half of this.halves) half.readDirty(iova, size, true, () => {});
 	}
 
 	readDirty(iova: bigint, size: bigint, clear: boolean, visit: (iova: bigint, size: bigint) => void): void {
 		for (const run of this.content({ first: iova, last: iova + size - 1n })) {
 			for (const half of this.halves) half.readDirty(run.iova, run.size, clear, visit);
 		}
+		this.written.read(iova, size, clear, visit);
 	}
 }
 
@@ -160,6 +177,7 @@ export class TceTable {
 	refine(): void {
 		if (this.page === SMALLEST) return;
 		const { page, pages } = this;
+		for (const space of this.spaces) space.keepWritten(this);
 		this.page = SMALLEST;
 		try {
 			this.pages = this.make();
@@ -214,7 +232,10 @@ export class TceTable {
 	}
 
 	dispose(): void {
-		for (const space of this.spaces) space.halves.delete(this);
+		for (const space of this.spaces) {
+			space.keepWritten(this);
+			space.halves.delete(this);
+		}
 		this.pages.dispose();
 	}
 }

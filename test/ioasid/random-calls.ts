@@ -64,8 +64,10 @@ export class Walk {
 	private tablesMade = 0;
 	private seed = 1;
 
-	constructor(readonly kind: "vtd" | "smmuv3" | "amdvi" | "riscv") {
-		const capabilities = { addressBits: 48, pageSizes: 0x40201000n, reserved: [{ first: 0xfee0_0000n, last: 0xfeef_ffffn }], pasidBits: 20, enforcesSnoop: true, nesting: "hw" as const, maxDepth: 3, pasidTables: kind !== "vtd", dirty: true };
+	constructor(readonly kind: "vtd" | "smmuv3" | "amdvi" | "riscv" | "ppc") {
+		// PAPR's has no PASIDs and no user tables
+		const own = kind === "ppc" ? "vtd" : kind;
+		const capabilities = kind === "ppc" ? {} : { addressBits: 48, pageSizes: 0x40201000n, reserved: [{ first: 0xfee0_0000n, last: 0xfeef_ffffn }], pasidBits: 20, enforcesSnoop: true, nesting: "hw" as const, maxDepth: 3, pasidTables: kind !== "vtd", dirty: true };
 		const { engine, units } = createUnits([{ name: "strong", kind, ...capabilities }, { name: "weak", kind, ...capabilities, enforcesSnoop: false }, { name: "soft", kind, ...capabilities, nesting: "sw", maxDepth: 4 }], { memory: [{ kind: "sparse", ...RAM }], sparsePages: 2048, tables: { frames: 2048, count: 256 } });
 		this.machine = new Machine(engine, units, RAM);
 		this.machine.tableReader = userFormats;
@@ -100,8 +102,8 @@ export class Walk {
 		add("s0", "mdev-sw", 0, group("s0"), {}, host);
 		this.doors = [this.open(0), this.open(1), this.open(2), this.open(3)];
 		const [owner] = this.processes;
-		this.tables = TABLES.map((page, i) => new GuestTable(owner, i === 2 ? FOREIGN[kind] : kind, BASE, page * PAGE, (page + 1n) * PAGE, 48));
-		this.pasidTable = kind === "vtd" ? null : new GuestPasidTable(owner, kind, BASE, PASIDS * PAGE, ENTRIES);
+		this.tables = TABLES.map((page, i) => new GuestTable(owner, i === 2 ? FOREIGN[own] : own, BASE, page * PAGE, (page + 1n) * PAGE, 48));
+		this.pasidTable = own === "vtd" ? null : new GuestPasidTable(owner, own, BASE, PASIDS * PAGE, ENTRIES);
 		this.vm = new KvmVm(this.machine);
 		for (const name of ["f2", "m1", "m2"]) this.vm.assign(this.device(name), this.doors[0].file.context.policy);
 		this.base = engine.framesUsed;

@@ -1,7 +1,7 @@
 import { CoreError } from "./errors.ts";
 import { pagesOf } from "./frames.ts";
 import type { HeldTable, Recording } from "./held-tables.ts";
-import type { AddressRange, IommuDriver, TableRun, Target } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver, IommuTable, TableRun, Target } from "./iommu-driver.ts";
 import type { PageOwner, PageSource } from "./page-source.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 
@@ -95,6 +95,10 @@ export abstract class AddressSpace {
 	abstract release(iommu: IommuDriver, merged: boolean): void;
 	/** Runs of physical memory behind [first, last], as far as there is any now. */
 	abstract resolve(first: bigint, last: bigint): Iterable<TableRun>;
+	/** [first, last] as addresses of the space, this one or one above, whose table on a unit is `base`: for a first stage over it. @throws CoreError Unsupported */
+	resolveIn(_iommu: IommuDriver, _base: IommuTable, _first: bigint, _last: bigint): Iterable<TableRun> {
+		throw new CoreError("Unsupported", "it does not lie in the space of the second stage", { operation: "attach", object: this.name });
+	}
 	/** What an address means. Undefined: nothing. */
 	abstract locate(address: bigint): Location | undefined;
 	/** The parent changed what [first, last] of its addresses mean; `gone`: something was taken away. @throws CoreError */

@@ -1,6 +1,8 @@
 import type { PageTable, Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
+import { AbsentPages } from "./absent-pages.ts";
 import { type Area, type AreaBacking, AreaList } from "./area.ts";
+import { AreaRuns } from "./area-runs.ts";
 import { DirtyTracking } from "./dirty-tracking.ts";
 import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
@@ -44,8 +46,13 @@ export class Space extends AddressSpace {
 	private readonly windowList: Windows | null;
 	private readonly dirty = new DirtyTracking(this, this.areas, this.tables);
 	private readonly reservedList: AddressRange[] = [];
+	private readonly runs = new AreaRuns(this.areas, this.parent, () => this.pinsNow);
+	private readonly absent = new AbsentPages({
+		holds: (area) => this.areas.at(area.first) === area,
+		leaving: (page) => this.dirty.gather(page, page + PAGE - 1n),
+		changed: (page, gone) => this.refill(page, page + PAGE - 1n, gone),
+	});
 	private readonly accesses = new Set<AccessListener>();
-	private readonly watched = new Set<() => void>();
 	private holds = 0;
 	private loan: Loan | null = null;
 	/** how tables are made; replay asks for levels and domain ids that were recorded */
@@ -132,7 +139,7 @@ export class Space extends AddressSpace {
 			if (this.pinsNow) this.unpin(area);
 			throw error;
 		}
-		if (pages.kind === "memory" && this.iopf) this.watch(area);
+		if (pages.kind === "memory" && this.iopf) this.absent.watch(area);
 	}
 
 	/** @throws CoreError Invalid: the parent lacks some of it */
@@ -320,73 +327,17 @@ export class Space extends AddressSpace {
 		this.holds--;
 	}
 
-	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
-		for (const area of this.areas.overlapping(first, last)) {
-			const from = area.first > first ? area.first : first;
-			const to = area.last < last ? area.last : last;
-			yield* this.resolveArea(area, from, to);
-		}
+	resolve(first: bigint, last: bigint): Iterable<TableRun> {
+		return this.runs.resolve(first, last);
 	}
 
-	private *resolveArea(area: Area, from: bigint, to: bigint): Iterable<TableRun> {
-		const { permissions, backing } = area;
-		const size = to - from + 1n;
-		const skip = from - area.first;
-		if (backing.kind === "device") yield { iova: from, pa: backing.physical + skip, size, permissions };
-		else if (backing.kind === "parent") {
-			const base = backing.address + skip;
-			for (const run of this.parent?.resolve(base, base + size - 1n) ?? []) {
-				const read = permissions.read && run.permissions.read;
-				const write = permissions.write && run.permissions.write;
-				if (read || write) yield { ...run, iova: from + (run.iova - base), permissions: { read, write } };
-			}
-		} else if (backing.present !== undefined) {
-			for (const [offset, pa] of backing.present) {
-				const start = offset > skip ? offset : skip;
-				const end = offset + PAGE < skip + size ? offset + PAGE : skip + size;
-				if (start < end) yield { iova: area.first + start, pa: pa + (start - offset), size: end - start, permissions };
-			}
-		} else if (this.pinsNow) {
-			let iova = from;
-			for (const { address, size: bytes } of backing.source.extents(backing.offset + skip, size)) {
-				yield { iova, pa: address, size: bytes, permissions };
-				iova += bytes;
-			}
-		}
-	}
-
-	/** Runs of [first, last] as addresses of the space whose table on a unit is `base`: this one, or one above. @throws CoreError Unsupported */
-	private *resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
-		const own = this.tables.get(iommu)?.table === base;
-		if (!own && !(this.parent instanceof Space)) throw new CoreError("Unsupported", "it does not lie in the space of the second stage", { operation: "attach", object: this.name });
-		for (const area of this.areas.overlapping(first, last)) {
-			const { permissions, backing } = area;
-			const from = area.first > first ? area.first : first;
-			const to = area.last < last ? area.last : last;
-			if (own) yield { iova: from, pa: from, size: to - from + 1n, permissions };
-			else if (backing.kind === "parent" && this.parent instanceof Space) {
-				const start = backing.address + (from - area.first);
-				for (const run of this.parent.resolveIn(iommu, base, start, start + (to - from))) {
-					const both = { read: permissions.read && run.permissions.read, write: permissions.write && run.permissions.write };
-					if (both.read || both.write) yield { ...run, iova: from + (run.iova - start), permissions: both };
-				}
-			}
-		}
+	override resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
+		if (this.tables.get(iommu)?.table === base) return this.runs.identity(first, last);
+		return this.parent instanceof Space ? this.runs.resolveIn(iommu, base, first, last) : super.resolveIn(iommu, base, first, last);
 	}
 
 	locate(address: bigint): Location | undefined {
-		const area = this.areas.at(address);
-		if (area === undefined) return undefined;
-		const { backing } = area;
-		const skip = address - area.first;
-		if (backing.kind === "device") return { physical: backing.physical + skip };
-		if (backing.kind === "memory") {
-			const { source, offset } = backing;
-			return { memory: { source, owner: source.owner, address: source.address + offset + skip } };
-		}
-		const above = this.parent?.locate(backing.address + skip);
-		if (above === undefined) return { parent: backing.address + skip };
-		return { ...above, parent: backing.address + skip };
+		return this.runs.locate(address);
 	}
 
 	/** Permissions of an address along its path; undefined when nothing is there. */
@@ -431,41 +382,9 @@ export class Space extends AddressSpace {
 	faultIn(address: bigint, write: boolean): boolean {
 		const area = this.areas.at(address);
 		if (area === undefined || (write ? !area.permissions.write : !area.permissions.read)) return false;
-		const page = address & ~(PAGE - 1n);
 		const { backing } = area;
 		if (backing.kind === "parent") return this.parent?.faultIn(backing.address + (address - area.first), write) ?? false;
-		if (backing.kind !== "memory" || backing.present === undefined) return false;
-		const offset = page - area.first;
-		if (backing.present.has(offset)) return false;
-		const { owner } = backing.source;
-		const extents = owner.pin(backing.source.address + backing.offset + offset, PAGE, area.permissions.write);
-		// not kept pinned: the space forgets the page when the process drops it
-		owner.unpin(extents);
-		backing.present.set(offset, extents[0].address);
-		this.refill(page, page + PAGE - 1n, false);
-		return true;
-	}
-
-	/** Forget pages that the process drops. */
-	private watch(area: Area): void {
-		const { backing } = area;
-		if (backing.kind !== "memory") return;
-		const owner = backing.source.owner as { onUnmap?: (listener: (first: bigint, last: bigint) => void) => () => void };
-		const base = backing.source.address + backing.offset;
-		const stop = owner.onUnmap?.((first, last) => {
-			if (this.areas.at(area.first) !== area) {
-				stop?.();
-				return;
-			}
-			for (const offset of [...(backing.present?.keys() ?? [])]) {
-				const at = base + offset;
-				if (at < first || at > last) continue;
-				this.dirty.gather(area.first + offset, area.first + offset + PAGE - 1n);
-				backing.present?.delete(offset);
-				this.refill(area.first + offset, area.first + offset + PAGE - 1n, true);
-			}
-		});
-		if (stop !== undefined) this.watched.add(stop);
+		return this.absent.bringIn(area, address);
 	}
 
 	/** Be told when mappings go, before they do. @returns a call that ends it */
@@ -543,7 +462,7 @@ export class Space extends AddressSpace {
 			if (this.pinsNow) this.unpin(area);
 			this.areas.remove(area);
 		}
-		for (const stop of this.watched) stop();
+		this.absent.stop();
 	}
 }
 

@@ -1,0 +1,77 @@
+import type { AddressSpace, Location } from "./address-space.ts";
+import type { Area, AreaList } from "./area.ts";
+import { PAGE } from "./frames.ts";
+import type { IommuDriver, IommuTable, TableRun } from "./iommu-driver.ts";
+
+const both = (a: TableRun["permissions"], b: TableRun["permissions"]) => ({ read: a.read && b.read, write: a.write && b.write });
+
+/** What the areas of a space lead to, as runs for page tables. */
+export class AreaRuns {
+	constructor(
+		private readonly areas: AreaList,
+		private readonly parent: AddressSpace | null,
+		/** pages of areas are pinned at this moment: others lead nowhere */
+		private readonly pinned: () => boolean,
+	) {}
+
+	private *parts(first: bigint, last: bigint): Iterable<{ area: Area; from: bigint; to: bigint }> {
+		for (const area of this.areas.overlapping(first, last)) yield { area, from: area.first > first ? area.first : first, to: area.last < last ? area.last : last };
+	}
+
+	/** Physical memory behind [first, last], as far as there is any now. */
+	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
+		for (const { area, from, to } of this.parts(first, last)) {
+			const { permissions, backing } = area;
+			const skip = from - area.first;
+			if (backing.kind === "device") yield { iova: from, pa: backing.physical + skip, size: to - from + 1n, permissions };
+			else if (backing.kind === "parent") yield* this.throughParent(area, from, to, (above, end) => this.parent?.resolve(above, end) ?? []);
+			else if (backing.present !== undefined) {
+				for (const [offset, pa] of backing.present) {
+					const page = area.first + offset;
+					const start = page > from ? page : from;
+					const end = page + PAGE - 1n < to ? page + PAGE - 1n : to;
+					if (start <= end) yield { iova: start, pa: pa + (start - page), size: end - start + 1n, permissions };
+				}
+			} else if (this.pinned()) {
+				let iova = from;
+				for (const { address, size } of backing.source.extents(backing.offset + skip, to - from + 1n)) {
+					yield { iova, pa: address, size, permissions };
+					iova += size;
+				}
+			}
+		}
+	}
+
+	/** [first, last] as addresses of the space above whose table on a unit is `base`. @throws CoreError Unsupported */
+	*resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
+		for (const { area, from, to } of this.parts(first, last)) yield* this.throughParent(area, from, to, (above, end) => this.parent?.resolveIn(iommu, base, above, end) ?? []);
+	}
+
+	/** [first, last] as addresses of the space itself. */
+	*identity(first: bigint, last: bigint): Iterable<TableRun> {
+		for (const { area, from, to } of this.parts(first, last)) yield { iova: from, pa: from, size: to - from + 1n, permissions: area.permissions };
+	}
+
+	private *throughParent({ first, permissions, backing }: Area, from: bigint, to: bigint, above: (first: bigint, last: bigint) => Iterable<TableRun>): Iterable<TableRun> {
+		if (backing.kind !== "parent") return;
+		const base = backing.address + (from - first);
+		for (const run of above(base, base + (to - from))) {
+			const rights = both(permissions, run.permissions);
+			if (rights.read || rights.write) yield { ...run, iova: from + (run.iova - base), permissions: rights };
+		}
+	}
+
+	/** What an address means in the parent, and in memory. Undefined: nothing. */
+	locate(address: bigint): Location | undefined {
+		const area = this.areas.at(address);
+		if (area === undefined) return undefined;
+		const { backing } = area;
+		const skip = address - area.first;
+		if (backing.kind === "device") return { physical: backing.physical + skip };
+		if (backing.kind === "memory") {
+			const { source, offset } = backing;
+			return { memory: { source, owner: source.owner, address: source.address + offset + skip } };
+		}
+		return { ...this.parent?.locate(backing.address + skip), parent: backing.address + skip };
+	}
+}

@@ -74,6 +74,21 @@ describe("windowed spaces that share a RID", () => {
 		detach d a
 		dirty_get a 0 0x40000 0x1000 => bits:[2]
 	`, { options });
+	flows("a child takes the place of its windowed parent alone, not of what lies beside it", ALL, (kind) => `
+		${SHARED(kind)}
+		c = ioasid_alloc parent=b
+		map c 0x11000 0x1000 iova=0x50000
+		attach d c !EBUSY
+		xlate d 0x11008 => hva:0x40201008
+		xlate d 0x1008 => hva:0x40001008
+		detach d a
+		attach d c
+		xlate d 0x50008 => hva:0x40201008
+		xlate d 0x11008 => fault:unmapped
+		attach d a !error
+		detach d c
+		xlate d 0x11008 => hva:0x40201008
+	`, { options: { ...options, parentFirst: false } });
 	it.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("one space starts to record in pages, the other's large leaves forget nothing (%s)", (kind) => {
 		const unit: UnitDescription = { name: "mmu", kind, addressBits: 48, pageSizes: 0x4020_1000n, reserved: [], pasidBits: 20, enforcesSnoop: true, nesting: "hw", maxDepth: 2, pasidTables: false, dirty: true };
 		const { engine, units } = createUnits([unit], { memory: [{ kind: "sparse", ...RAM }], sparsePages: 8192, tables: { frames: 256 } });

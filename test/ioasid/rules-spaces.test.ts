@@ -574,6 +574,23 @@ describe("snoop", () => {
 });
 
 describe("nesting and invalidation", () => {
+	flows("a shadow follows the parent where its own tables lie, without an invalidation", HARDWARE, (kind) => `
+		${V2(kind, "nesting=sw")}
+		${DEVICE}
+		gpa = ioasid_alloc
+		map gpa 0x40000000 0x100000 iova=0
+		t = pt_new ${kind} 0x40000000 0x100000 0x101000
+		pt_write t 0x2000 0x1000
+		u = ioasid_alloc kind=user parent=gpa user_pgtable={format:${kind},addr:0x100000}
+		attach d u
+		xlate d 0x2004 => fault:any
+		map gpa 0x40100000 0x100000 iova=0x100000
+		xlate d 0x2004 => hva:0x40001004
+		unmap gpa 0x100000 0x100000
+		xlate d 0x2004 => fault:any
+		map gpa 0x40100000 0x100000 iova=0x100000
+		xlate d 0x2004 => hva:0x40001004
+	`);
 	flow("busy: a parent stays as it is while a merged or shadowed child exists", `
 		${V2("vtd", "nesting=sw")}
 		${DEVICE}

@@ -151,7 +151,9 @@ export class Routes implements RouteOperations {
 			for (const { first, last } of space.windows ?? []) slot.refuseWindow(space, { first, last }, "attach");
 			return;
 		}
-		const alone = slot.layers.every(({ users }) => [...users].every((user) => (user as Attachment).device === device));
+		// a child would hide the spaces beside its parent
+		const beside = slot.isWindowed && slot.layers.length > 1;
+		const alone = !beside && slot.layers.every(({ users }) => [...users].every((user) => (user as Attachment).device === device));
 		if (stacks && !windowed && alone && space.isBelow(top.space)) return;
 		throw new CoreError("Busy", `${where} is routed into ${top.space.name}`, context);
 	}

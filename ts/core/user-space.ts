@@ -1,6 +1,7 @@
 import type { Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
+import { PAGE } from "./frames.ts";
 import { type HeldTable, HeldTables } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, TableRun, Target, UserTable } from "./iommu-driver.ts";
 
@@ -29,6 +30,8 @@ export interface UserAccess {
 interface Shadow extends HeldTable {
 	/** leaves as they were taken, ascending */
 	leaves: UserLeaf[];
+	/** pages of the parent that they were read from, or would have been */
+	readonly tablePages: Set<bigint>;
 }
 
 const within = (leaves: readonly UserLeaf[], first: bigint, last: bigint) => leaves.filter((leaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first);
@@ -73,8 +76,12 @@ export class UserSpace extends AddressSpace {
 		return undefined;
 	}
 
-	private *leaves(first: bigint, last: bigint): Iterable<UserLeaf> {
-		yield* this.software.reader.leaves(this.table, (address) => this.read(address), first, last);
+	private *leaves(first: bigint, last: bigint, pages?: Set<bigint>): Iterable<UserLeaf> {
+		const read = (address: bigint) => {
+			pages?.add(address & ~(PAGE - 1n));
+			return this.read(address);
+		};
+		yield* this.software.reader.leaves(this.table, read, first, last);
 	}
 
 	/** Physical runs behind leaves, as the parent is now. */
@@ -114,10 +121,11 @@ export class UserSpace extends AddressSpace {
 	}
 
 	private makeShadow(iommu: IommuDriver): Shadow {
-		const leaves = [...this.leaves(0n, (1n << BigInt(this.table.width)) - 1n)];
+		const tablePages = new Set<bigint>();
+		const leaves = [...this.leaves(this.whole.first, this.whole.last, tablePages)];
 		// asked again later: of the leaves as they are then
 		const content = ({ first, last }: AddressRange = { first: 0n, last: (1n << 64n) - 1n }) => this.compose(within(this.shadows.get(iommu)?.leaves ?? leaves, first, last));
-		return { table: iommu.createTable(content, { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop }), users: 0, leaves };
+		return { table: iommu.createTable(content, { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop }), users: 0, leaves, tablePages };
 	}
 
 	release(iommu: IommuDriver, merged: boolean): void {
@@ -128,22 +136,27 @@ export class UserSpace extends AddressSpace {
 		this.shadows.release(iommu);
 	}
 
+	private get whole(): AddressRange {
+		return { first: 0n, last: (1n << BigInt(this.table.width)) - 1n };
+	}
+
 	/** The user says that entries changed: shadows take them anew, in whole leaves. @throws CoreError */
-	refresh(range?: AddressRange): void {
-		const all = { first: 0n, last: (1n << BigInt(this.table.width)) - 1n };
-		for (const shadow of this.shadows.values()) {
-			let { first, last } = range ?? all;
-			const touches = (leaf: UserLeaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first;
-			const widen = (leaf: UserLeaf) => {
-				if (leaf.address < first) first = leaf.address;
-				if (leaf.address + leaf.size - 1n > last) last = leaf.address + leaf.size - 1n;
-			};
-			for (const leaf of shadow.leaves) if (touches(leaf)) widen(leaf);
-			for (const leaf of this.leaves(first, last)) widen(leaf);
-			this.shadows.gather(first, last);
-			shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last)].sort((a, b) => (a.address < b.address ? -1 : 1));
-			this.refill(shadow, first, last);
-		}
+	refresh(range = this.whole): void {
+		for (const shadow of this.shadows.values()) this.retake(shadow, range);
+	}
+
+	private retake(shadow: Shadow, range: AddressRange): void {
+		let { first, last } = range;
+		const touches = (leaf: UserLeaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first;
+		const widen = (leaf: UserLeaf) => {
+			if (leaf.address < first) first = leaf.address;
+			if (leaf.address + leaf.size - 1n > last) last = leaf.address + leaf.size - 1n;
+		};
+		for (const leaf of shadow.leaves) if (touches(leaf)) widen(leaf);
+		for (const leaf of this.leaves(first, last)) widen(leaf);
+		this.shadows.gather(first, last);
+		shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last, shadow.tablePages)].sort((a, b) => (a.address < b.address ? -1 : 1));
+		this.refill(shadow, first, last);
 	}
 
 	private refill(shadow: Shadow, first: bigint, last: bigint): void {
@@ -154,7 +167,9 @@ export class UserSpace extends AddressSpace {
 
 	parentChanged(first: bigint, last: bigint): void {
 		for (const shadow of this.shadows.values()) {
-			for (const leaf of leadingTo(shadow.leaves, first, last)) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
+			// what its tables say may be other now
+			if ([...shadow.tablePages].some((page) => page <= last && page + PAGE > first)) this.retake(shadow, this.whole);
+			else for (const leaf of leadingTo(shadow.leaves, first, last)) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
 		}
 	}
 

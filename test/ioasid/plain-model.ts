@@ -20,9 +20,9 @@ export interface PlainMap {
 export type EntryRules = (entry: bigint, level: number) => { kind: "absent" } | { kind: "table" | "leaf"; to: bigint; read: boolean; write: boolean };
 
 const X86: EntryRules = (entry, level) =>
-	(entry & 1n) === 0n ? { kind: "absent" } : { kind: level === 0 || (entry & 0x80n) !== 0n ? "leaf" : "table", to: entry & 0xf_ffff_ffff_f000n, read: true, write: (entry & 2n) !== 0n };
+	(entry & 1n) === 0n || (level > 2 && (entry & 0x80n) !== 0n) ? { kind: "absent" } : { kind: level === 0 || (entry & 0x80n) !== 0n ? "leaf" : "table", to: entry & 0xf_ffff_ffff_f000n, read: true, write: (entry & 2n) !== 0n };
 const SV48: EntryRules = (entry) =>
-	(entry & 1n) === 0n ? { kind: "absent" } : { kind: (entry & 0xen) !== 0n ? "leaf" : "table", to: ((entry >> 10n) & 0xfff_ffff_ffffn) << 12n, read: (entry & 0xen) === 0n || (entry & 2n) !== 0n, write: (entry & 0xen) === 0n || (entry & 4n) !== 0n };
+	(entry & 1n) === 0n || (entry & 6n) === 4n ? { kind: "absent" } : { kind: (entry & 0xen) !== 0n ? "leaf" : "table", to: ((entry >> 10n) & 0xfff_ffff_ffffn) << 12n, read: (entry & 0xen) === 0n || (entry & 2n) !== 0n, write: (entry & 0xen) === 0n || (entry & 4n) !== 0n };
 const ARM: EntryRules = (entry, level) =>
 	(entry & 1n) === 0n || (level === 0 && (entry & 2n) === 0n) ? { kind: "absent" } : { kind: level > 0 && (entry & 2n) !== 0n ? "table" : "leaf", to: entry & 0xffff_ffff_f000n, read: true, write: (entry & 3n) === 3n && level > 0 ? true : (entry & 0x80n) === 0n };
 
@@ -129,6 +129,8 @@ export class PlainSpace {
 			if (at === null) return null;
 			const entry = RULES[this.table.format](new DataView(at.process.read(at.address, 8).buffer).getBigUint64(0, true), level);
 			if (entry.kind === "absent" || !(write ? entry.write : entry.read)) return null;
+			// reserved address bits; Arm's block descriptors have none that fault
+			if (entry.kind === "leaf" && this.table.format !== "smmuv3" && (entry.to & ~(level > 0 && this.table.format !== "riscv" ? 0x1000n : 0n) & ((1n << shift) - 1n)) !== 0n) return null;
 			if (entry.kind === "leaf") return (entry.to & ~((1n << shift) - 1n)) + (address & ((1n << shift) - 1n));
 			table = entry.to;
 		}

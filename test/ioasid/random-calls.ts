@@ -295,7 +295,7 @@ export class Walk {
 			else for (const other of there) {
 				// one space in a slot, a parent and its child for one device, or spaces whose windows lie apart
 				const apart = space.windows?.every((one) => other.space.windows?.every((two) => one.first >= two.first + two.size || two.first >= one.first + one.size)) ?? false;
-				const stacked = other.device === name && space.isBelow(other.space);
+				const stacked = other.device === name && (space.isBelow(other.space) || other.space.isBelow(space));
 				expect(other.space === space ? other.device !== name : stacked || (apart && other.space.windows !== null), `${name} by ${space.kind} beside ${other.device} by ${other.space.kind}`).toBe(true);
 			}
 		}
@@ -411,6 +411,7 @@ export class Walk {
 		if (d % 2 === 0 && known !== undefined) {
 			file.unregisterMemory(known.process, known.first, known.size);
 			this.registered.splice(this.registered.indexOf(known), 1);
+			if (!this.registered.some((one) => one.door === door)) for (const space of door.spaces.values()) for (const map of space.maps) map.registered = false;
 			return true;
 		}
 		const process = this.processes[a % 2];

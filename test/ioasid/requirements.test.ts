@@ -291,6 +291,38 @@ describe("tables, cookies, invalidation", () => {
 		attach e u
 		xlate e 0x2000 => hva:0x40001000
 	`);
+	it("LT7 LT8 a detach that finds no frames for the parent's table is refused; a close leaves the slot blocked", () => {
+		const { machine, process } = world();
+		const group = machine.createGroup();
+		const [one, two] = [8, 9].map((rid) => machine.addDevice({ rid, group, driver: drivers["vfio-pci"] }));
+		const fd = new IommuV2(machine);
+		for (const device of [one, two]) fd.bind(device);
+		const parent = fd.alloc(process);
+		fd.map(process, parent, { iova: 0n, vaddr: 0x4000_0000n, size: 0x1_0000n });
+		const child = fd.alloc(process, { parent });
+		fd.map(process, child, { iova: 0x2_0000n, vaddr: 0x2000n, size: 0x1000n });
+		const at = (device: Device, address: bigint) => {
+			const answer = machine.dma(device, null, address);
+			return answer.kind === "memory" ? machine.ownerOf(answer.physical)?.address : answer.kind === "fault" ? answer.fault : answer.kind;
+		};
+		const attach = () => {
+			fd.attach(one, parent);
+			fd.attach(one, child);
+		};
+		attach();
+		machine.failures.failAfter(1);
+		expect(() => fd.detach(one, child)).toThrow(DoorError);
+		expect([at(one, 0x2_0000n), at(two, 0x2_0000n)]).toEqual([0x4000_2000n, 0x4000_2000n]);
+		fd.detach(one, child);
+		expect(at(two, 0x1000n)).toBe(0x4000_1000n);
+		fd.attach(one, child);
+		machine.failures.failAfter(1);
+		machine.release(one);
+		machine.failures.failAfter(0);
+		expect([at(one, 0x2_0000n), at(two, 0x1000n)]).toEqual(["blocked", "blocked"]);
+		fd.attach(two, parent);
+		expect(at(one, 0x1000n)).toBe(0x4000_1000n);
+	});
 	it("CK3 events carry the machine's own device beside the user's cookie", () => {
 		const { machine, process } = world();
 		const device = machine.addDevice({ rid: 8, driver: drivers["vfio-pci"], capabilities: { pri: true } });

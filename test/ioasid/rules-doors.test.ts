@@ -145,8 +145,10 @@ describe("KVM", () => {
 		enqcmd v n 2 0 => hva:0x40001000
 		mmio_pasid n 2
 		mmio_pasid n 3 !error
-		unplug n
+		device_close n
 		enqcmd v n 1 0 => refused:translation
+		unplug n
+		enqcmd v n 1 0 => refused:portal
 	`);
 	flow("busy: what KVM translates to stays attached", `
 		${V2()}

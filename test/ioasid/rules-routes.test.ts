@@ -323,38 +323,6 @@ describe("devices", () => {
 		xlate d 0x7008 pasid=3 => hva:0x40008008
 	`);
 
-	flow("a parent that the unit cannot be given any more: detach of the child is refused, close blocks", `
-		mmu = iommu riscv
-		ram = mem 0x40000000 0x4000000
-		fd = open iommu
-		d = device mmu vfio-pci group=g
-		e = device mmu vfio-pci group=g
-		bind d cookie=1
-		bind e cookie=2
-		p = ioasid_alloc
-		map p 0x40000000 0x10000 iova=0
-		c = ioasid_alloc parent=p
-		map c 0x2000 0x1000 iova=0x20000
-		attach d p
-		attach d c
-		# no page table of RISC-V says write without read
-		map p 0x40100000 0x1000 iova=0x100000 flags=write
-		xlate d 0x20000 => hva:0x40002000
-		detach d c !error
-		slots d => hw:1
-		xlate d 0x20000 => hva:0x40002000
-		unmap p 0x100000 0x1000
-		detach d c
-		xlate d 0x2000 => hva:0x40002000
-		attach d c
-		map p 0x40100000 0x1000 iova=0x100000 flags=write
-		device_close d
-		xlate e 0x20000 => fault:blocked
-		slots e => hw:0
-		unmap p 0x100000 0x1000
-		attach e p
-		xlate e 0x2000 => hva:0x40002000
-	`);
 });
 
 describe("groups", () => {

@@ -394,10 +394,43 @@ describe("charging", () => {
 		unregister_memory 0x40000000 0x10000 !error
 		unmap a 0 0x4000
 		unregister_memory 0x40000000 0x10000
-		locked 0
+		# what was mapped before is paid for itself again
+		locked 2
 		rlimit 8
-		register_memory 0x40000000 0x10000 !error
+		register_memory 0x40000000 0x10000 !ENOMEM
+		locked 2
+		detach d a
 		locked 0
+		rlimit 1
+		attach d a !ENOMEM
+	`, { uapi: "v1" });
+	flow("registering is limited by what is paid then, unregistering by what is paid again (v1)", `
+		${V1()}
+		d = device mmu vfio-pci
+		bind d
+		a = ioasid_alloc
+		attach d a
+		map a 0x40000000 0x4000 iova=0
+		rlimit 16
+		register_memory 0x40000000 0x11000 !ENOMEM
+		locked 4
+		register_memory 0x40000000 0x10000
+		locked 16
+		unregister_memory 0x40000000 0x10000 !EBUSY
+		unmap a 0 0x4000
+		map a 0x40000000 0x4000 iova=0
+		unmap a 0 0x4000
+		unregister_memory 0x40000000 0x10000
+		locked 0
+		map a 0x40000000 0x8000 iova=0
+		register_memory 0x40010000 0x4000
+		locked 4
+		rlimit 7
+		unregister_memory 0x40010000 0x4000 !ENOMEM
+		locked 4
+		rlimit 8
+		unregister_memory 0x40010000 0x4000
+		locked 8
 	`, { uapi: "v1" });
 });
 

@@ -1,4 +1,5 @@
 import type { Area } from "./area.ts";
+import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
 
 /** The space whose pages they are. */
@@ -17,19 +18,26 @@ export class AbsentPages {
 
 	constructor(private readonly holder: PageHolder) {}
 
-	/** Bring in the page behind an address. @returns whether it was absent. @throws CoreError MemoryFault, NoSpace */
+	/** Bring in the page behind an address. @returns whether it was absent, and could be */
 	bringIn({ first, backing, permissions }: Area, address: bigint): boolean {
 		if (backing.kind !== "memory" || backing.present === undefined) return false;
 		const page = address & ~(PAGE - 1n);
 		const offset = page - first;
 		if (backing.present.has(offset)) return false;
 		const { owner } = backing.source;
-		const extents = owner.pin(backing.source.address + backing.offset + offset, PAGE, permissions.write);
-		// not kept pinned: the space forgets the page when the process drops it
-		owner.unpin(extents);
-		backing.present.set(offset, extents[0].address);
-		this.holder.changed(page, false);
-		return true;
+		try {
+			const extents = owner.pin(backing.source.address + backing.offset + offset, PAGE, permissions.write);
+			// not kept pinned: the space forgets the page when the process drops it
+			owner.unpin(extents);
+			backing.present.set(offset, extents[0].address);
+			this.holder.changed(page, false);
+			return true;
+		} catch (error) {
+			if (!(error instanceof CoreError)) throw error;
+			// there is no memory, or no frame for a table: the device's request fails
+			backing.present.delete(offset);
+			return false;
+		}
 	}
 
 	/** Forget pages that the process drops. */

@@ -1,7 +1,7 @@
 import { CoreError } from "./errors.ts";
 import { pagesOf } from "./frames.ts";
 import type { HeldTable, Recording } from "./held-tables.ts";
-import type { AddressRange, IommuDriver, IommuTable, TableRun, Target } from "./iommu-driver.ts";
+import type { AddressRange, IommuDriver, TableRun, Target } from "./iommu-driver.ts";
 import type { PageOwner, PageSource } from "./page-source.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 
@@ -95,16 +95,20 @@ export abstract class AddressSpace {
 	abstract release(iommu: IommuDriver, merged: boolean): void;
 	/** Runs of physical memory behind [first, last], as far as there is any now. */
 	abstract resolve(first: bigint, last: bigint): Iterable<TableRun>;
-	/** [first, last] as addresses of the space, this one or one above, whose table on a unit is `base`: for a first stage over it. @throws CoreError Unsupported */
-	resolveIn(_iommu: IommuDriver, _base: IommuTable, _first: bigint, _last: bigint): Iterable<TableRun> {
-		throw new CoreError("Unsupported", "it does not lie in the space of the second stage", { operation: "attach", object: this.name });
-	}
 	/** What an address means. Undefined: nothing. */
 	abstract locate(address: bigint): Location | undefined;
 	/** The parent changed what [first, last] of its addresses mean; `gone`: something was taken away. @throws CoreError */
 	abstract parentChanged(first: bigint, last: bigint, gone: boolean): void;
 	/** @throws CoreError Conflict, Invalid when what is mapped does not fit the unit */
 	abstract refuseUnit(iommu: IommuDriver, operation: string, object: string): void;
+	/** The maps on an address's path refuse the access, whatever tables could express. False too where nothing is mapped. */
+	abstract refuses(address: bigint, access: "read" | "write"): boolean;
+	/** Some map on the path may be written and not read: not every table can say so. */
+	get hidesReads(): boolean {
+		return this.parent?.hidesReads ?? false;
+	}
+	/** Another device comes by way of a unit. @throws CoreError NoSpace */
+	joined(_iommu: IommuDriver): void {}
 	/** Bring in the page behind an address, if the space works that way. @returns whether something was brought in */
 	abstract faultIn(address: bigint, write: boolean): boolean;
 	/** The root holds still while devices are attached in its tree. @throws CoreError MemoryFault, NoSpace */
@@ -220,11 +224,16 @@ export abstract class AddressSpace {
 		if (seat.snoop === "auto" && seat.decided === null) seat.decided = iommu.capabilities.enforcesSnoop;
 	}
 
-	/** @internal A device left: with the last one of the tree, `auto` is open again. */
+	/** @internal A device left: with the last one of a tree, `auto` is open again there. */
 	reopenSnoop(): void {
-		const seat = this.snoopSeat;
-		for (const space of seat.tree()) for (const { mode } of space.attachments) if (mode !== "sw") return;
-		seat.decided = null;
+		for (let seat: AddressSpace | null = this; seat !== null; seat = seat.parent) {
+			for (const space of seat.tree()) for (const { mode } of space.attachments) if (mode !== "sw") return;
+			seat.decided = null;
+		}
+	}
+
+	get isFreed(): boolean {
+		return this.gone;
 	}
 
 	/** The space ends. @throws CoreError Busy while something is attached or a child lives */

@@ -1,7 +1,7 @@
 import type { AddressSpace, Location } from "./address-space.ts";
 import type { Area, AreaList } from "./area.ts";
 import { PAGE } from "./frames.ts";
-import type { IommuDriver, IommuTable, TableRun } from "./iommu-driver.ts";
+import type { TableRun } from "./iommu-driver.ts";
 
 const both = (a: TableRun["permissions"], b: TableRun["permissions"]) => ({ read: a.read && b.read, write: a.write && b.write });
 
@@ -14,17 +14,15 @@ export class AreaRuns {
 		private readonly pinned: () => boolean,
 	) {}
 
-	private *parts(first: bigint, last: bigint): Iterable<{ area: Area; from: bigint; to: bigint }> {
-		for (const area of this.areas.overlapping(first, last)) yield { area, from: area.first > first ? area.first : first, to: area.last < last ? area.last : last };
-	}
-
 	/** Physical memory behind [first, last], as far as there is any now. */
 	*resolve(first: bigint, last: bigint): Iterable<TableRun> {
-		for (const { area, from, to } of this.parts(first, last)) {
+		for (const area of this.areas.overlapping(first, last)) {
 			const { permissions, backing } = area;
+			const from = area.first > first ? area.first : first;
+			const to = area.last < last ? area.last : last;
 			const skip = from - area.first;
 			if (backing.kind === "device") yield { iova: from, pa: backing.physical + skip, size: to - from + 1n, permissions };
-			else if (backing.kind === "parent") yield* this.throughParent(area, from, to, (above, end) => this.parent?.resolve(above, end) ?? []);
+			else if (backing.kind === "parent") yield* this.throughParent(area, from, to);
 			else if (backing.present !== undefined) {
 				for (const [offset, pa] of backing.present) {
 					const page = area.first + offset;
@@ -42,20 +40,10 @@ export class AreaRuns {
 		}
 	}
 
-	/** [first, last] as addresses of the space above whose table on a unit is `base`. @throws CoreError Unsupported */
-	*resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
-		for (const { area, from, to } of this.parts(first, last)) yield* this.throughParent(area, from, to, (above, end) => this.parent?.resolveIn(iommu, base, above, end) ?? []);
-	}
-
-	/** [first, last] as addresses of the space itself. */
-	*identity(first: bigint, last: bigint): Iterable<TableRun> {
-		for (const { area, from, to } of this.parts(first, last)) yield { iova: from, pa: from, size: to - from + 1n, permissions: area.permissions };
-	}
-
-	private *throughParent({ first, permissions, backing }: Area, from: bigint, to: bigint, above: (first: bigint, last: bigint) => Iterable<TableRun>): Iterable<TableRun> {
+	private *throughParent({ first, permissions, backing }: Area, from: bigint, to: bigint): Iterable<TableRun> {
 		if (backing.kind !== "parent") return;
 		const base = backing.address + (from - first);
-		for (const run of above(base, base + (to - from))) {
+		for (const run of this.parent?.resolve(base, base + (to - from)) ?? []) {
 			const rights = both(permissions, run.permissions);
 			if (rights.read || rights.write) yield { ...run, iova: from + (run.iova - base), permissions: rights };
 		}

@@ -25,6 +25,8 @@ export function advance(backing: AreaBacking, skip: bigint): AreaBacking {
 /** Areas of a space in order of address; none overlap. */
 export class AreaList {
 	private readonly areas: Area[] = [];
+	/** how many may be written and not read */
+	writeOnly = 0;
 
 	/** Index of the first area that ends at or after the address. */
 	private find(address: bigint): number {
@@ -51,16 +53,19 @@ export class AreaList {
 
 	add(area: Area): void {
 		this.areas.splice(this.find(area.first), 0, area);
+		if (!area.permissions.read) this.writeOnly++;
 	}
 
 	remove(area: Area): void {
 		this.areas.splice(this.find(area.first), 1);
+		if (!area.permissions.read) this.writeOnly--;
 	}
 
 	/** Put two halves in the place of an area that reaches over `at`. */
 	cut(area: Area, at: bigint): void {
 		const { first, last, permissions, backing } = area;
 		this.areas.splice(this.find(first), 1, { first, last: at - 1n, permissions, backing }, { first: at, last, permissions, backing: advance(backing, at - first) });
+		if (!permissions.read) this.writeOnly++;
 	}
 
 	/** First address of [low, high] where `size` bytes are free of areas and of `taken`, aligned; undefined when there is none. */

@@ -66,8 +66,8 @@ export class Context {
 		else this.cookies.set(cookie, left);
 	}
 
-	/** The device that a cookie names; with duplicates, the first. */
-	byCookie(cookie: bigint): Device | undefined {
-		return this.cookies.get(cookie)?.[0];
+	/** The devices that a cookie names, in the order of their bind: several where policy allows duplicates. */
+	byCookie(cookie: bigint): readonly Device[] {
+		return this.cookies.get(cookie) ?? [];
 	}
 }

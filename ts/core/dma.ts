@@ -25,29 +25,36 @@ export function routedSpace(device: Device, pasid: number | null, address: bigin
 	return { slot, space: (layer ?? installed[0])?.space ?? null };
 }
 
-function faultKind(answer: DmaAnswer & { ok: false }, tagged: boolean, space: AddressSpace | null, address: bigint): FaultKind {
-	const { where } = answer;
+/** In the words of the space that the request is led into; an empty slot has none. */
+function faultKind({ where }: DmaAnswer & { ok: false }, tagged: boolean, space: AddressSpace | null, address: bigint, access: "read" | "write"): FaultKind {
 	if (where === "permission") return "perm";
-	if (where === "pasid") return "pasid";
-	if (where === "requester") return tagged ? "pasid" : "blocked";
-	const twoStages = (space instanceof UserSpace && space.attachments.size > 0 && [...space.attachments].some(({ iommu }) => iommu.capabilities.nesting === "hw")) || (space instanceof PasidTableSpace && tagged);
+	const delegated = tagged && space instanceof PasidTableSpace;
+	if (space === null || (delegated && where !== "stage1" && where !== "stage2")) return tagged ? "pasid" : "blocked";
+	// rights that meet in nothing leave no entry
+	if (!delegated && space.refuses(address, access)) return "perm";
+	const twoStages = (space instanceof UserSpace && [...space.attachments].some(({ iommu }) => iommu.capabilities.nesting === "hw")) || delegated;
 	if (!twoStages) return "unmapped";
-	return where === "stage1" && space instanceof UserSpace && space.leadsBeyond(address) ? "stage2" : where;
+	if (where === "stage2") return where;
+	return space instanceof UserSpace && space.leadsBeyond(address) ? "stage2" : "stage1";
 }
 
 /** Make one DMA of a device. Spaces that bring pages in do so, as for a device that asks and tries again. */
 export function translate(device: Device, pasid: number | null, address: bigint, access: "read" | "write", bringIn = true): DmaResult {
 	const { requester, iommu } = device;
 	const { space } = routedSpace(device, pasid, address);
+	const delegated = pasid !== null && space instanceof PasidTableSpace;
 	// the guest said how many entries its table has; a format may reach further
-	if (pasid !== null && space instanceof PasidTableSpace && pasid >= space.entries) return { kind: "fault", fault: "pasid", code: 0 };
+	if (delegated && pasid >= space.entries) return { kind: "fault", fault: "pasid", code: 0 };
 	const routed = pasid === null ? requester.state.untagged : requester.state.pasids.get(pasid);
+	if (space instanceof UserSpace) space.walkLive(iommu, address);
 	for (let tries = 0; ; tries++) {
 		const answer = iommu.translate(requester.rid, pasid, address, access);
+		// formats that know no write without read
+		if (answer.ok && access === "read" && space?.hidesReads && !delegated && space.refuses(address, access)) return { kind: "fault", fault: "perm", code: 0 };
 		if (answer.ok) return routed?.kind === "host" ? { kind: "host", physical: answer.physical } : { kind: "memory", physical: answer.physical, pageBytes: answer.pageBytes };
 		// a walk touches at most a few dozen pages, each of which may have to be brought in
 		if (bringIn && tries < 64 && space !== null && faultInPath(space, address, answer, access === "write")) continue;
-		return { kind: "fault", fault: faultKind(answer, pasid !== null, space, address), code: answer.code };
+		return { kind: "fault", fault: faultKind(answer, pasid !== null, space, address, access), code: answer.code };
 	}
 }
 

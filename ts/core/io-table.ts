@@ -30,6 +30,9 @@ export abstract class HardwareTable extends AddressSpace {
 	}
 	release(): void {}
 	parentChanged(): void {}
+	refuses(_address: bigint, _access: "read" | "write"): boolean {
+		return false;
+	}
 	faultIn(): boolean {
 		return false;
 	}

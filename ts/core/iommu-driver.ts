@@ -62,12 +62,8 @@ export interface TableRun {
 	permissions: Permissions;
 }
 
-/**
- * What a table should hold, all or in a range. A driver asks for it again when it needs the same space in another of its
- * formats, and with `base` as addresses of the space whose table that is: for a first stage over it.
- * @throws CoreError Unsupported when the space does not lie in `base`
- */
-export type TableContent = (range?: AddressRange, base?: IommuTable) => Iterable<TableRun>;
+/** What a table should hold, all or in a range. A driver asks for it again when it needs the same space in another of its formats. */
+export type TableContent = (range?: AddressRange) => Iterable<TableRun>;
 
 /**
  * A kernel-built table of one unit. `map` and `unmap` change it; cached answers of what was unmapped are gone when `unmap`

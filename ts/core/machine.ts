@@ -52,6 +52,8 @@ export class Machine {
 	readonly pageRequests = new PageRequests();
 	/** makes allocations fail, of the engine's table frames too, for tests */
 	readonly failures: FailPoint;
+	/** told of devices that are pulled */
+	readonly removals = new Set<(device: Device) => void>();
 	private readonly devices = new Map<string, Device>();
 	private readonly drivers = new Map<Device, DeviceDriver>();
 	/** parts that sit on a function */
@@ -181,6 +183,7 @@ export class Machine {
 			device.requester.apply();
 			this.requesters.get(device.iommu)?.delete(device.segment * 65536 + device.rid);
 		}
+		for (const removal of this.removals) removal(device);
 	}
 
 	// ---- who has what
@@ -249,7 +252,7 @@ export class Machine {
 		if (driver.ownership !== "user") throw new CoreError("Unsupported", `its driver ${driver.name} does not give it away`, where);
 		this.refuseAssignment(device, "bind");
 		driver.bind?.(device);
-		if (cookie !== null && policy.dupCookie === "refuse" && context.byCookie(cookie) !== undefined) throw new CoreError("Busy", `cookie ${cookie} is taken`, where);
+		if (cookie !== null && policy.dupCookie === "refuse" && context.byCookie(cookie).length > 0) throw new CoreError("Busy", `cookie ${cookie} is taken`, where);
 		if (!policy.multiDeviceGroups && [...group.members].filter(({ isPart }) => !isPart).length > 1) throw new CoreError("Unsupported", `group ${group.name} has several members`, where);
 		if (policy.fdHomogeneous) {
 			for (const other of context.devices.keys()) {

@@ -43,6 +43,9 @@ export class IdentitySpace extends AddressSpace {
 		const above = this.parent.locate(address);
 		return above === undefined ? undefined : { ...above, parent: address };
 	}
+	refuses(address: bigint, access: "read" | "write"): boolean {
+		return this.parent.refuses(address, access);
+	}
 	faultIn(address: bigint, write: boolean): boolean {
 		return this.parent.faultIn(address, write);
 	}
@@ -105,6 +108,10 @@ export class SvaSpace extends AddressSpace {
 			return undefined;
 		}
 		return { memory: { source: null, owner: this.process, address } };
+	}
+
+	refuses(): boolean {
+		return false;
 	}
 
 	faultIn(address: bigint): boolean {

@@ -149,11 +149,23 @@ export class PageSource {
 		return out;
 	}
 
+	/** Somebody pays for its pages by other means. */
+	get isExempt(): boolean {
+		return this.exempt;
+	}
+
 	/** From now on nobody is charged for its pages: somebody pays for them already. */
 	stopCharging(): void {
 		if (this.exempt) return;
 		this.payer?.uncharge(this.pinned);
 		this.exempt = true;
+	}
+
+	/** Nobody pays for them otherwise any more. @throws CoreError NoSpace over the limit; nothing has changed then */
+	resumeCharging(): void {
+		if (!this.exempt) return;
+		this.payer?.charge(this.pinned);
+		this.exempt = false;
 	}
 
 	/** Whether somebody has the page of an offset pinned. */

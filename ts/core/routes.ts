@@ -29,6 +29,8 @@ export class Routes implements RouteOperations {
 	/** asked before a route ends, told after */
 	readonly guards = new Set<DetachGuard>();
 	readonly closings = new Set<(attachment: Attachment) => void>();
+	/** told when a device has come into a space */
+	readonly openings = new Set<(attachment: Attachment) => void>();
 
 	attachmentsOf(device: Device): readonly Attachment[] {
 		return this.byDevice.get(device) ?? [];
@@ -50,7 +52,7 @@ export class Routes implements RouteOperations {
 		const { policy } = space;
 		const others = [...device.group.members].filter((member) => member !== device);
 		if (!policy.mixedModes) {
-			for (const member of others) {
+			for (const member of device.group.members) {
 				const other = this.attachmentsOf(member).find((a) => a.mode !== mode);
 				if (other !== undefined) throw new CoreError("Invalid", `${member.name} of group ${device.group.name} is attached as ${other.mode}, this would be ${mode}`, context);
 			}
@@ -89,6 +91,7 @@ export class Routes implements RouteOperations {
 		if (mode !== "sw") space.decideSnoop(device.iommu);
 		space.attachments.add(attachment);
 		try {
+			if (slot !== null) space.joined(device.iommu);
 			if (slot !== null) this.push(slot, attachment);
 		} catch (error) {
 			space.attachments.delete(attachment);
@@ -99,6 +102,7 @@ export class Routes implements RouteOperations {
 		const list = this.byDevice.get(device);
 		if (list === undefined) this.byDevice.set(device, [attachment]);
 		else list.push(attachment);
+		for (const opening of this.openings) opening(attachment);
 		return attachment;
 	}
 
@@ -111,10 +115,13 @@ export class Routes implements RouteOperations {
 			return;
 		}
 		const layer: Layer = { space: attachment.space, users: new Set([attachment]) };
-		slot.layers.push(layer);
+		// a parent may come after its child, which stays what is installed
+		const below = slot.layers.findIndex(({ space }) => space.isBelow(layer.space));
+		const index = below < 0 ? slot.layers.length : below;
+		slot.layers.splice(index, 0, layer);
 		this.occupy(slot);
 		slot.reapply(() => {
-			slot.layers.pop();
+			slot.layers.splice(index, 1);
 			this.vacate(slot);
 		});
 	}
@@ -141,7 +148,7 @@ export class Routes implements RouteOperations {
 		this.count(pasid, -1);
 	}
 
-	/** @throws CoreError Busy unless the slot is empty, holds the space, or (`stacks`) holds its parent for this device alone */
+	/** @throws CoreError Busy unless the slot is empty, holds the space, or (`stacks`) holds its parents or children for this device alone */
 	private refuseSlot(device: Device, space: AddressSpace, slot: Slot, windowed: boolean, stacks = true): void {
 		const { top } = slot;
 		if (top === undefined || top.space === space) return;
@@ -154,7 +161,8 @@ export class Routes implements RouteOperations {
 		// a child would hide the spaces beside its parent
 		const beside = slot.isWindowed && slot.layers.length > 1;
 		const alone = !beside && slot.layers.every(({ users }) => [...users].every((user) => (user as Attachment).device === device));
-		if (stacks && !windowed && alone && space.isBelow(top.space)) return;
+		const onPath = slot.layers.every((layer) => space.isBelow(layer.space) || layer.space.isBelow(space));
+		if (stacks && !windowed && alone && onPath) return;
 		throw new CoreError("Busy", `${where} is routed into ${top.space.name}`, context);
 	}
 
@@ -176,7 +184,10 @@ export class Routes implements RouteOperations {
 		}
 		if (mode === "pasid_table") {
 			for (const requester of slot.requesters) {
-				if (requester.pasids.size > 0) throw new CoreError("Busy", "PASIDs of its RID are routed one by one", { operation: "attach", object: `device ${device.name}` });
+				if (requester.pasids.size === 0) continue;
+				// of the two kinds, the second is a note
+				if (space.policy.pasidTableTracking && slot.empty) return this.install(device, space, request, mode, null, false);
+				throw new CoreError("Busy", "PASIDs of its RID are routed one by one", { operation: "attach", object: `device ${device.name}` });
 			}
 		}
 		return this.install(device, space, request, mode, slot, true);
@@ -199,6 +210,7 @@ export class Routes implements RouteOperations {
 		const { requester } = device;
 		const context = { operation: "attach", object: `device ${device.name}` };
 		if (space instanceof PasidTableSpace) throw new CoreError("Invalid", "a PASID table is attached to a RID", context);
+		if (pasid === 0) throw new CoreError("Invalid", "PASID 0 stands for requests without one", context);
 		if (requester.untagged.top?.space instanceof PasidTableSpace) {
 			if (space.policy.pasidTableTracking) return this.install(device, space, request, mode, null, false);
 			throw new CoreError("Busy", "a guest's table has all PASIDs of its RID", context);
@@ -206,6 +218,8 @@ export class Routes implements RouteOperations {
 		// whatever number its requests carry on the bus
 		const taken = request.vpasid === undefined ? undefined : this.attachmentsOf(device).find((a) => a.slot !== null && a.vpasid === request.vpasid);
 		if (taken !== undefined) throw new CoreError("Busy", `vPASID ${request.vpasid} of it is routed into ${taken.space.name}`, context);
+		const queued = request.queue === undefined ? undefined : this.attachmentsOf(device).find((a) => a.options.queue === request.queue);
+		if (queued !== undefined) throw new CoreError("Busy", `${request.queue} of it is routed into ${queued.space.name}`, context);
 		const slot = requester.slotOf(pasid);
 		if (this.globalNumbers.has(pasid) && this.globals.get(space)?.get(request.vpasid ?? -1)?.pasid !== pasid) throw new CoreError("Busy", `PASID ${pasid} is one that CPUs name`, context);
 		const alias = this.aliasSlot(device, space, request, mode);

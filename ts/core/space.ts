@@ -97,7 +97,7 @@ export class Space extends AddressSpace {
 
 	// ---- mapping
 
-	/** @throws CoreError Misaligned, Overflow, Reserved, Occupied */
+	/** @throws CoreError Misaligned, Overflow, Reserved */
 	private refuseRange(operation: string, first: bigint, size: bigint): void {
 		const last = first + size - 1n;
 		const context = { operation, object: this.name, first, last };
@@ -108,16 +108,11 @@ export class Space extends AddressSpace {
 		if (limits !== null && last > limits.last) throw new CoreError("Overflow", `beyond the ${limits.addressBits} bits of an attached device`, context);
 		if ([...this.reservedList, ...(limits?.reserved ?? [])].some((r) => first <= r.last && last >= r.first)) throw new CoreError("Reserved", "a reserved range lies there", context);
 		this.windowList?.refuse({ first, last }, context);
-		if (this.areas.overlapping(first, last).length > 0) throw new CoreError("Occupied", "something is mapped there", context);
 	}
 
-	/**
-	 * Map [iova, iova + size), in every table of the space; children follow.
-	 * @throws CoreError Misaligned, Overflow, Reserved, Occupied, Denied (write to a read-only source), MemoryFault, NoSpace, Busy
-	 */
-	map(iova: bigint, size: bigint, backing: AreaBacking, permissions: Permissions, operation = "map"): void {
-		const last = iova + size - 1n;
-		const context = { operation, object: this.name, first: iova, last };
+	/** What keeps a map from being made, but for what is mapped there. @throws CoreError as map */
+	private refuseMap(iova: bigint, size: bigint, backing: AreaBacking, permissions: Permissions, operation: string): void {
+		const context = { operation, object: this.name, first: iova, last: iova + size - 1n };
 		this.refuseRange(operation, iova, size);
 		this.refuseChange(operation);
 		if (backing.kind === "memory") {
@@ -127,6 +122,16 @@ export class Space extends AddressSpace {
 			if (permissions.write && !source.writable) throw new CoreError("Denied", "the source is read-only", context);
 		}
 		if (this.policy.swChildMap === "eager" && backing.kind === "parent") this.refuseHole(backing.address, size, operation);
+	}
+
+	/**
+	 * Map [iova, iova + size), in every table of the space; children follow.
+	 * @throws CoreError Misaligned, Overflow, Reserved, Occupied, Denied (write to a read-only source), MemoryFault, NoSpace, Busy
+	 */
+	map(iova: bigint, size: bigint, backing: AreaBacking, permissions: Permissions, operation = "map"): void {
+		const last = iova + size - 1n;
+		this.refuseMap(iova, size, backing, permissions, operation);
+		if (this.areas.overlapping(iova, last).length > 0) throw new CoreError("Occupied", "something is mapped there", { operation, object: this.name, first: iova, last });
 		const pages: AreaBacking = backing.kind === "memory" && this.iopf ? { ...backing, present: new Map() } : backing;
 		const area: Area = { first: iova, last, permissions, backing: pages };
 		if (this.pinsNow) this.pin(area);
@@ -140,6 +145,28 @@ export class Space extends AddressSpace {
 			throw error;
 		}
 		if (pages.kind === "memory" && this.iopf) this.absent.watch(area);
+	}
+
+	/**
+	 * Map addresses of the parent over what is there, of which the rest stays.
+	 * @throws CoreError as map; all is mapped as before then
+	 */
+	replace(iova: bigint, size: bigint, address: bigint, operation: string): void {
+		const backing = { kind: "parent", address } as const;
+		const permissions = { read: true, write: true };
+		this.refuseMap(iova, size, backing, permissions, operation);
+		const old = this.areas.overlapping(iova, iova + size - 1n);
+		this.unmap(iova, size, { cut: true, operation });
+		try {
+			this.map(iova, size, backing, permissions, operation);
+		} catch (error) {
+			for (const area of old) {
+				for (const piece of this.areas.overlapping(area.first, area.last)) this.areas.remove(piece);
+				this.areas.add(area);
+				this.refill(area.first, area.last, false);
+			}
+			throw error;
+		}
 	}
 
 	/** @throws CoreError Invalid: the parent lacks some of it */
@@ -241,10 +268,13 @@ export class Space extends AddressSpace {
 	chooseAddress(size: bigint, operation = "map"): bigint {
 		const limits = this.limits();
 		const taken = [...this.reservedList, ...(limits?.reserved ?? [])];
-		for (const range of this.windows ?? [{ first: 0n, last: limits?.last ?? (1n << 48n) - 1n, pageSize: PAGE }]) {
-			const low = range.first === 0n ? PAGE : range.first;
-			const found = this.areas.findFree(low > range.first ? ((low + range.pageSize - 1n) & ~(range.pageSize - 1n)) : low, range.last, size, range.pageSize, taken);
-			if (found !== undefined) return found;
+		const ranges = this.windows ?? [{ first: 0n, last: limits?.last ?? (1n << 48n) - 1n, pageSize: PAGE }];
+		// address 0 when nothing else is left
+		for (const lowest of [PAGE, 0n]) {
+			for (const { first, last, pageSize } of ranges) {
+				const found = this.areas.findFree(first > lowest ? first : lowest, last, size, pageSize, taken);
+				if (found !== undefined) return found;
+			}
 		}
 		throw new CoreError("Exhausted", `no free range of 0x${size.toString(16)} bytes`, { operation, object: this.name });
 	}
@@ -287,7 +317,7 @@ export class Space extends AddressSpace {
 
 	acquire(iommu: IommuDriver): Target {
 		this.refuseWhileLent("attach");
-		const content = (range: AddressRange = EVERYTHING, base?: IommuTable) => (base === undefined ? this.resolve(range.first, range.last) : this.resolveIn(iommu, base, range.first, range.last));
+		const content = (range: AddressRange = EVERYTHING) => this.resolve(range.first, range.last);
 		const attributes = { ...this.attributes, enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop };
 		this.tables.record(this.recording, "attach");
 		const table = this.tables.acquire(iommu, () => ({ table: iommu.createTable(content, attributes), users: 0 }));
@@ -331,13 +361,22 @@ export class Space extends AddressSpace {
 		return this.runs.resolve(first, last);
 	}
 
-	override resolveIn(iommu: IommuDriver, base: IommuTable, first: bigint, last: bigint): Iterable<TableRun> {
-		if (this.tables.get(iommu)?.table === base) return this.runs.identity(first, last);
-		return this.parent instanceof Space ? this.runs.resolveIn(iommu, base, first, last) : super.resolveIn(iommu, base, first, last);
-	}
-
 	locate(address: bigint): Location | undefined {
 		return this.runs.locate(address);
+	}
+
+	override get hidesReads(): boolean {
+		return this.areas.writeOnly > 0 || super.hidesReads;
+	}
+
+	refuses(address: bigint, access: "read" | "write"): boolean {
+		const area = this.areas.at(address);
+		if (area === undefined) return false;
+		const { permissions, backing } = area;
+		const above = backing.kind === "parent" ? backing.address + (address - area.first) : undefined;
+		const there = above === undefined ? undefined : this.parent?.locate(above);
+		if (above !== undefined && there?.memory === undefined && there?.physical === undefined) return false;
+		return !permissions[access] || (above !== undefined && (this.parent?.refuses(above, access) ?? false));
 	}
 
 	/** Permissions of an address along its path; undefined when nothing is there. */

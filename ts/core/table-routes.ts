@@ -82,6 +82,7 @@ export class TableRoutes {
 			if (!table.pasid && [...routes.keys()].some((key) => key !== null)) throw new CoreError("Invalid", `PASIDs are attached, and ${table.name} was not made for that`, context);
 			return;
 		}
+		if (pasid === 0) throw new CoreError("Invalid", "PASID 0 stands for requests without one", context);
 		if (!table.pasid) throw new CoreError("Invalid", `${table.name} was not made for PASIDs`, context);
 		const plain = routes.get(null)?.table;
 		if (plain !== undefined && !plain.pasid) throw new CoreError("Invalid", `requests without PASID use ${plain.name}, which was not made to stand beside PASIDs`, context);

@@ -37,6 +37,8 @@ interface Shadow extends HeldTable {
 const within = (leaves: readonly UserLeaf[], first: bigint, last: bigint) => leaves.filter((leaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first);
 const leadingTo = (leaves: readonly UserLeaf[], first: bigint, last: bigint) => leaves.filter((leaf) => leaf.to <= last && leaf.to + leaf.size - 1n >= first);
 
+const sameLeaf = (a: UserLeaf, b: UserLeaf) => a.address === b.address && a.size === b.size && a.to === b.to && a.permissions.read === b.permissions.read && a.permissions.write === b.permissions.write;
+
 function leafAt(leaves: readonly UserLeaf[], address: bigint): UserLeaf | undefined {
 	let [low, high] = [0, leaves.length];
 	while (low < high) {
@@ -198,12 +200,30 @@ export class UserSpace extends AddressSpace {
 		}
 	}
 
+	/** The 8 bytes at an address of the parent, in memory that need not be pinned. */
+	private readUnpinned(address: bigint): bigint | undefined {
+		const known = this.read(address);
+		const memory = known === undefined ? this.parent.locate(address)?.memory : undefined;
+		const owner = memory?.owner as { physical?: (address: bigint) => bigint } | undefined;
+		if (memory === undefined || owner?.physical === undefined) return known;
+		try {
+			return this.software.read64(owner.physical(memory.address));
+		} catch {
+			return undefined;
+		}
+	}
+
 	locate(address: bigint): Location | undefined {
-		for (const leaf of this.leaves(address, address)) {
+		for (const leaf of this.software.reader.leaves(this.table, (at) => this.readUnpinned(at), address, address)) {
 			const to = leaf.to + (address - leaf.address);
 			return { ...this.parent.locate(to), parent: to };
 		}
 		return undefined;
+	}
+
+	refuses(address: bigint, access: "read" | "write"): boolean {
+		for (const leaf of this.leaves(address, address)) return !leaf.permissions[access] || this.parent.refuses(leaf.to + (address - leaf.address), access);
+		return false;
 	}
 
 	/** What the tables lead to in the parent may be brought in, and the pages of the tables themselves. */
@@ -217,20 +237,24 @@ export class UserSpace extends AddressSpace {
 		};
 		for (const leaf of this.software.reader.leaves(this.table, read, address, address)) {
 			if (this.parent.faultIn(leaf.to + (address - leaf.address), write)) brought = true;
-			if (this.isStale(leaf)) {
-				this.refresh({ first: address, last: address });
-				brought = true;
-			}
 		}
 		return brought;
 	}
 
-	/** A shadow that stands in for two stages of the hardware lacks this leaf: hardware would have found it. */
-	private isStale(leaf: UserLeaf): boolean {
-		for (const [iommu, { leaves }] of this.shadows) {
-			if (iommu.capabilities.nesting === "hw" && !leaves.some((known) => known.address === leaf.address && known.to === leaf.to && known.size === leaf.size)) return true;
-		}
-		return false;
+	/** A shadow that stands in for two stages of the hardware has an address as a walk would find it now. */
+	walkLive(iommu: IommuDriver, address: bigint): void {
+		const shadow = iommu.capabilities.nesting === "hw" ? this.shadows.get(iommu) : undefined;
+		if (shadow === undefined) return;
+		const known = leafAt(shadow.leaves, address);
+		const [leaf] = this.leaves(address, address);
+		if (known === leaf || (known !== undefined && leaf !== undefined && sameLeaf(known, leaf))) return;
+		this.retake(shadow, { first: address, last: address });
+	}
+
+	/** Entries of a shadow are taken with each device that comes. */
+	override joined(iommu: IommuDriver): void {
+		const shadow = this.shadows.get(iommu);
+		if (shadow !== undefined) this.retake(shadow, this.whole);
 	}
 
 	/** Of a fault at an address: it is the parent that lacks something, a page of the table or what its entry leads to. */
@@ -303,6 +327,9 @@ export class PasidTableSpace extends AddressSpace {
 	locate(address: bigint): Location | undefined {
 		const above = this.parent.locate(address);
 		return above === undefined ? undefined : { ...above, parent: address };
+	}
+	refuses(address: bigint, access: "read" | "write"): boolean {
+		return this.parent.refuses(address, access);
 	}
 	faultIn(address: bigint, write: boolean): boolean {
 		return this.parent.faultIn(address, write);

@@ -15,11 +15,12 @@ let made = 0;
  * has to be real.
  */
 export class VirtualMachine {
-	readonly files = new Set<Context>();
+	private readonly files = new Set<Context>();
 	private readonly devices = new Set<Device>();
 	private readonly table = new Map<number, Attachment>();
 	private translating = false;
-	private everReal = false;
+	/** wbinvd had to reach the caches once, and policy keeps that so */
+	private keptReal = false;
 
 	constructor(
 		machine: Machine,
@@ -27,6 +28,19 @@ export class VirtualMachine {
 	) {
 		machine.routes.closings.add((attachment) => this.forget(attachment));
 		machine.routes.guards.add((attachment) => this.guard(attachment));
+		machine.routes.openings.add(() => this.observe());
+		machine.removals.add((device) => this.devices.delete(device));
+	}
+
+	/** KVM learns of the devices of an open file. */
+	addFile(file: Context): void {
+		this.files.add(file);
+		this.observe();
+	}
+
+	/** @throws CoreError NotFound */
+	removeFile(file: Context): void {
+		if (!this.files.delete(file)) throw new CoreError("NotFound", `it has no ${file.name}`, { operation: "kvm_del_fd", object: this.name });
 	}
 
 	private forget(attachment: Attachment): void {
@@ -102,19 +116,12 @@ export class VirtualMachine {
 
 	/** Whether wbinvd has to reach the caches. */
 	get wbinvdIsReal(): boolean {
-		let real = false;
-		let revoke = true;
-		for (const file of this.files) {
-			if (!file.policy.wbinvdRevoke) revoke = false;
-			if (needsWbinvd(file)) real = true;
-		}
-		if (real) this.everReal = true;
-		return real || (!revoke && this.everReal);
+		return this.keptReal || [...this.files].some((file) => needsWbinvd(file));
 	}
 
-	/** Note what holds now: the right may be kept. */
-	observe(): void {
-		this.everReal ||= this.wbinvdIsReal;
+	/** What holds now may be kept. */
+	private observe(): void {
+		for (const file of this.files) if (!this.keptReal && !file.policy.wbinvdRevoke) this.keptReal = needsWbinvd(file);
 	}
 }
 

@@ -1,5 +1,6 @@
 import type { RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
 import type { PageTable } from "../engine/index.ts";
+import { FEE } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { RouteFrames } from "./route-frames.ts";
 import { TagPool } from "./tags.ts";
@@ -39,6 +40,10 @@ export class AmdviIommu extends WordsIommu {
 	private readonly domains = new TagPool("domain id", 1, 0xffff);
 	private readonly owned = new Map<number, number>();
 	private readonly segments = new Map<number, bigint>();
+
+	protected override get interrupts() {
+		return FEE;
+	}
 
 	protected takeTag({ domain }: TableAttributes): number {
 		return this.domains.take(domain);

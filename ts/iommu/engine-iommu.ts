@@ -5,6 +5,9 @@ import { JoinedTable } from "./joined-table.ts";
 import { EngineTable, type PartRole, refused } from "./engine-table.ts";
 import { ShownRange } from "./route-frames.ts";
 
+/** x86's interrupts: VT-d 3.14, 48882 2.1.4.1 */
+export const FEE = [{ first: 0xfee0_0000n, last: 0xfeef_ffffn }] as const;
+
 /** A device-TLB for each device that has ATS. */
 export const DEVICE_TLB = { sets: 16, ways: 4, devices: 64 };
 
@@ -68,7 +71,7 @@ export abstract class EngineIommu implements IommuDriver {
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
 		const tag = this.takeTag(attributes);
 		const make = (role: PartRole) => this.makePages(role, attributes);
-		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places());
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places(), this.capabilities.pageSizes.toString(2).length - 1);
 		try {
 			table.part("second");
 		} catch (error) {
@@ -76,6 +79,11 @@ export abstract class EngineIommu implements IommuDriver {
 			throw error;
 		}
 		return table;
+	}
+
+	/** Addresses of requests without PASID that are interrupts by architecture. */
+	protected get interrupts(): readonly AddressRange[] {
+		return [];
 	}
 
 	/** The unit takes ATS requests. */
@@ -258,6 +266,8 @@ export abstract class EngineIommu implements IommuDriver {
 	}
 
 	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer {
+		const inside = ({ first, last }: AddressRange) => address >= first && address <= last;
+		if (pasid === null && this.interrupts.some(inside) && !this.capabilities.reserved.some(inside)) return this.lookUp(rid, address, access);
 		const ats = this.usesAts(this.stateOf(rid)) ? ({ type: "device", pageRequests: false } as const) : {};
 		const answer = this.unit.translate(rid, address, { access, ...ats, ...(pasid === null ? {} : { pasid }) });
 		// what the caller asks about is reported nowhere
@@ -267,6 +277,18 @@ export abstract class EngineIommu implements IommuDriver {
 		if (answer.outcome === 0 || answer.stage === "tables") return { ok: false, where: pasid === null ? "requester" : "pasid", code };
 		if (this.isPermission(answer)) return { ok: false, where: "permission", code };
 		return { ok: false, where: answer.stage === "second" && this.isNested(rid, pasid) ? "stage2" : "stage1", code };
+	}
+
+	/** What the route's table says of an address that this architecture keeps for interrupts, and the machine does not. */
+	private lookUp(rid: number, address: bigint, access: "read" | "write"): DmaAnswer {
+		const { untagged: target } = this.stateOf(rid);
+		if (target?.kind === "host") return { ok: true, physical: address, pageBytes: 4096 };
+		if (target?.kind === "table") {
+			for (const { iova, pa, permissions } of (target.table as EngineTable).contentOf({ first: address, last: address })) {
+				return permissions[access] ? { ok: true, physical: pa + (address - iova), pageBytes: 4096 } : { ok: false, where: "permission", code: 0 };
+			}
+		}
+		return { ok: false, where: "stage1", code: 0 };
 	}
 
 	private isNested(rid: number, pasid: number | null): boolean {

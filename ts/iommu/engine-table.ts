@@ -16,8 +16,8 @@ export function refused(error: unknown, operation: string, object: string): Core
 	throw error;
 }
 
-/** What a part of a table is for: stage 2, stage 1 alone, or stage 1 over the table of a space below. */
-export type PartRole = "second" | "first" | EngineTable;
+/** What a part of a table is for. */
+export type PartRole = "second" | "first";
 
 /** A table that shows this one's content beside others'. */
 export interface Follower extends IommuTable {
@@ -26,7 +26,16 @@ export interface Follower extends IommuTable {
 }
 
 const PAGE_LG2 = 12;
-const LARGEST_LG2 = 63;
+
+/** Formats that know no write without read are given both: whoever asks for a read is refused by software (Space.refuses). */
+function put(pages: PageTable, { iova, pa, size, permissions }: TableRun): void {
+	try {
+		pages.map(iova, pa, size, permissions);
+	} catch (error) {
+		if (!(error instanceof EngineError) || error.code !== "Permission" || permissions.read || !permissions.write) throw error;
+		pages.map(iova, pa, size, { ...permissions, read: true });
+	}
+}
 
 /**
  * A space's table on one unit: page tables that the engine builds and walks, in each format that the unit's routes ask
@@ -50,6 +59,8 @@ export class EngineTable implements IommuTable {
 		private readonly changed: (table: EngineTable, iova: bigint, size: bigint) => void,
 		/** where tables of the driver may be shown to walks through it */
 		private readonly places: ShownRange,
+		/** lg2 bytes of the largest leaves */
+		private readonly largest: number,
 	) {}
 
 	// ---- tables that show it too
@@ -103,7 +114,7 @@ export class EngineTable implements IommuTable {
 			throw refused(error, "attach", "table");
 		}
 		try {
-			if (this.tracking?.split) pages.limitLeaves(PAGE_LG2);
+			pages.limitLeaves(this.tracking?.split ? PAGE_LG2 : this.largest);
 			this.fill(pages, role);
 		} catch (error) {
 			pages.dispose();
@@ -129,7 +140,7 @@ export class EngineTable implements IommuTable {
 
 	private fill(pages: PageTable, role: PartRole, range?: AddressRange): void {
 		if (range === undefined && role === "second") for (const [at, { physical, order }] of this.shown) pages.map(at, physical, 4096n << BigInt(order), { read: true, write: false });
-		for (const { iova, pa, size, permissions } of this.content(range, typeof role === "string" ? undefined : role)) pages.map(iova, pa, size, permissions);
+		for (const { iova, pa, size, permissions } of this.content(range)) put(pages, { iova, pa, size, permissions });
 	}
 
 	/** The one page table that it has, for runs that lend it to the engine. */
@@ -138,12 +149,11 @@ export class EngineTable implements IommuTable {
 	}
 
 	map(run: TableRun): void {
-		const { iova, pa, size, permissions } = run;
+		const { iova, size } = run;
 		const done: Array<{ unmap(iova: bigint, size: bigint): unknown }> = [];
 		try {
-			for (const [role, pages] of this.parts) {
-				if (typeof role === "string") pages.map(iova, pa, size, permissions);
-				else this.fill(pages, role, { first: iova, last: iova + size - 1n });
+			for (const pages of this.parts.values()) {
+				put(pages, run);
 				done.push(pages);
 			}
 			for (const follower of this.followers) {
@@ -218,10 +228,10 @@ export class EngineTable implements IommuTable {
 				}
 			} catch (error) {
 				// the frames that large leaves need were there before
-				for (const part of done) this.refill(...part, LARGEST_LG2);
+				for (const part of done) this.refill(...part, this.largest);
 				throw refused(error, "trackDirty", "table");
 			}
-		} else if (!splits) for (const pages of this.parts.values()) pages.limitLeaves(LARGEST_LG2);
+		} else if (!splits) for (const pages of this.parts.values()) pages.limitLeaves(this.largest);
 	}
 
 	private forgetDirty(): void {

@@ -22,13 +22,17 @@ const PAGE_BITS = 0x000f_ffff_ffff_f000n;
 const absent: Entry = { kind: "absent", to: 0n, read: false, write: false };
 const nines = (width: number) => Math.ceil((width - 12) / 9);
 
-/** x86-64 entries: VT-d first stage (spec 9.8) and AMD v2 (AMD64 APM 2, 5.3): P 0, R/W 1, PS 7. */
+/** Address bits of an entry that lie inside of its page: reserved. */
+const inside = (to: bigint, level: number) => to & ((1n << BigInt(12 + 9 * level)) - 1n);
+
+/** x86-64 entries: VT-d first stage (spec 9.8) and AMD v2 (AMD64 APM 2, 5.3): P 0, R/W 1, PS 7; 12 is no address bit of a large page. */
 const x86: Format = {
 	levels: nines,
 	signed: true,
 	entry(word, level) {
 		if ((word & 1n) === 0n) return absent;
 		const leaf = level === 0 || (word & 0x80n) !== 0n;
+		if (leaf && level > 0 && (level > 2 || inside(word & PAGE_BITS & ~0x1000n, level) !== 0n)) return absent;
 		return { kind: leaf ? "leaf" : "table", to: word & PAGE_BITS, read: true, write: (word & 2n) !== 0n };
 	},
 };
@@ -50,10 +54,11 @@ const vmsav8: Format = {
 const sv: Format = {
 	levels: nines,
 	signed: true,
-	entry(word) {
+	entry(word, level) {
 		if ((word & 1n) === 0n) return absent;
 		const to = ((word >> 10n) & 0xfff_ffff_ffffn) << 12n;
 		const [read, write, execute] = [1n, 2n, 3n].map((bit) => ((word >> bit) & 1n) !== 0n);
+		if ((write && !read) || ((read || execute) && inside(to, level) !== 0n)) return absent;
 		return read || execute ? { kind: "leaf", to, read, write } : { kind: "table", to, read: true, write: true };
 	},
 };

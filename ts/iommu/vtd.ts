@@ -1,6 +1,6 @@
 import type { AddressRange, CacheSelection, RequesterState, TableAttributes, Target, UserTable } from "../core/index.ts";
 import { ARCHITECTURES, type PageTable } from "../engine/index.ts";
-import { EngineIommu, tableOf, type UnitSetting } from "./engine-iommu.ts";
+import { EngineIommu, FEE, tableOf, type UnitSetting } from "./engine-iommu.ts";
 import type { EngineTable, PartRole } from "./engine-table.ts";
 import { TagPool } from "./tags.ts";
 import { vtdUserCalls } from "./vtd-user.ts";
@@ -83,6 +83,10 @@ export class VtdIommu extends EngineIommu {
 		if (old.untagged !== next.untagged) this.set(rid, null, next.untagged);
 		for (const [pasid, target] of next.pasids) this.set(rid, pasid, target);
 		if (this.usesAts(old) || this.usesAts(next)) this.allowAts(rid, (this.usesAts(next) ? DTE : 0n) | (this.usesPri(next) ? PRE : 0n));
+	}
+
+	protected override get interrupts() {
+		return FEE;
 	}
 
 	/** ATS in scalable mode, with ECAP_REG.DT. */

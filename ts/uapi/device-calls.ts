@@ -47,7 +47,7 @@ export abstract class DeviceCalls {
 		for (const { device, mode } of node.space.attachments as Set<Attachment>) {
 			if (mode !== "rid" && mode !== "rid_window" && mode !== "pasid_table") continue;
 			for (const member of device.group.members) {
-				if (member.isPart || this.machine.ownershipOf(member) !== "user" || this.machine.routes.attachmentsOf(member).length > 0) continue;
+				if (this.machine.driverOf(member, operation).name !== "vfio-pci" || this.machine.routes.attachmentsOf(member).length > 0) continue;
 				refuse("EDEADLK", `${operation}: ${member.name} of group ${device.group.name} is not attached yet: ioasid ${ioasid}`);
 			}
 		}
@@ -153,7 +153,7 @@ export abstract class DeviceCalls {
 
 	private vpasidsInUse(): number {
 		let count = 0;
-		for (const device of this.context.devices.keys()) for (const { vpasid } of this.machine.routes.attachmentsOf(device)) if (vpasid !== null) count++;
+		for (const device of this.context.devices.keys()) for (const { vpasid, space } of this.machine.routes.attachmentsOf(device)) if (vpasid !== null && space.owner === this.context) count++;
 		return count;
 	}
 
@@ -170,8 +170,13 @@ export abstract class DeviceCalls {
 	vfioDeviceInfo(device: Device): { pasid: boolean; pasidDelegated: boolean; pasidCpu: boolean; pasidCpuVirt: boolean } {
 		this.bound("vfio_device_info", device);
 		const { supported, delegated, cpu, translated } = this.machine.driverOf(device, "vfio_device_info").pasids?.(device) ?? NO_PASIDS;
-		const hidden = this.policy.hideSecond && this.isLaterPart(device);
+		const hidden = this.hidesPasids(device);
 		return { pasid: supported && !hidden, pasidDelegated: delegated && !hidden, pasidCpu: cpu && !hidden, pasidCpuVirt: translated && !hidden };
+	}
+
+	/** Policy shows no PASIDs of it. */
+	protected hidesPasids(device: Device): boolean {
+		return this.policy.hideSecond && this.isLaterPart(device);
 	}
 
 	/** Another part of the same function was bound to this file before. */

@@ -92,13 +92,28 @@ export class IoasidV1 extends IoasidFile {
 		for (const { address, size: bytes } of this.context.registered.values()) {
 			if (vaddr < address + bytes && vaddr + size > address) refuse("EEXIST", `register_memory: it is registered already: [0x${vaddr.toString(16)}, 0x${(vaddr + size - 1n).toString(16)}]`);
 		}
-		const source = new PageSource(caller, vaddr, size, true, caller);
+		const source = new PageSource(caller, vaddr, size, true);
 		call(() => source.pin(0n, size));
+		// what is mapped already is paid with it from now on
+		const relieved = [...this.mappedSources()];
+		const freed = relieved.reduce((pages, one) => pages + (one.account === caller && !one.isExempt ? one.pinned : 0), 0);
+		if (caller.locked - freed + Number(size / PAGE) > caller.lockedLimit) {
+			source.unpin(0n, size);
+			refuse("ENOMEM", `register_memory: the limit is ${caller.lockedLimit} pages: process ${caller.name}`);
+		}
+		for (const one of relieved) one.stopCharging();
+		source.moveCharge(caller);
 		this.context.registered.set(source, { address: vaddr, size });
+	}
+
+	/** Where maps of roots come from, but for registered memory. */
+	private mappedSources(): Set<PageSource> {
+		const sources = new Set<PageSource>();
 		for (const root of this.context.spaces) {
 			if (!(root instanceof Space) || root.parent !== null) continue;
-			for (const { backing } of root.mappedAreas) if (backing.kind === "memory" && !this.context.registered.has(backing.source)) backing.source.stopCharging();
+			for (const { backing } of root.mappedAreas) if (backing.kind === "memory" && !this.context.registered.has(backing.source)) sources.add(backing.source);
 		}
+		return sources;
 	}
 
 	/** @throws DoorError EINVAL (not registered like that), EBUSY while a map lies in it */
@@ -114,11 +129,33 @@ export class IoasidV1 extends IoasidFile {
 					if (backing.source.owner === caller && at < vaddr + size && at + (last - first) >= vaddr) refuse("EBUSY", `unregister_memory: ${root.name} maps it`);
 				}
 			}
+			if (this.context.registered.size === 1) this.chargeMapped(caller, source);
 			source.unpin(0n, size);
 			this.context.registered.delete(source);
 			return;
 		}
 		refuse("EINVAL", `unregister_memory: not registered: [0x${vaddr.toString(16)}, 0x${(vaddr + size - 1n).toString(16)}]`);
+	}
+
+	/** Maps of roots are paid for themselves again, the last registered pages no more. @throws DoorError ENOMEM; nothing has changed then */
+	private chargeMapped(caller: Process, last: PageSource): void {
+		const sources = [...this.mappedSources()].filter(({ isExempt }) => isExempt);
+		const own = sources.filter(({ account }) => account === caller);
+		const pages = own.reduce((sum, { pinned }) => sum + pinned, 0);
+		if (caller.locked - last.pinned + pages > caller.lockedLimit) refuse("ENOMEM", `unregister_memory: what is mapped would be charged, the limit is ${caller.lockedLimit} pages: process ${caller.name}`);
+		const done: PageSource[] = [];
+		try {
+			for (const source of sources) {
+				if (source.account === caller) continue;
+				call(() => source.resumeCharging());
+				done.push(source);
+			}
+		} catch (error) {
+			for (const source of done) source.stopCharging();
+			throw error;
+		}
+		last.moveCharge(null);
+		for (const source of own) source.resumeCharging();
 	}
 
 	/** Every cache, for all routes of the IOASID. @throws DoorError */

@@ -140,16 +140,27 @@ export abstract class IoasidFile extends DeviceCalls {
 	/** @returns bytes unmapped, and with `getDirty` the written pages, counted from `iova`. @throws DoorError */
 	unmap(ioasid: number, iova: bigint, size: bigint, options: { getDirty?: boolean; cut?: boolean } = {}): { size: bigint; dirty?: number[] } {
 		const { spaces } = this.mappable("unmap", ioasid);
-		const [space] = spaces;
 		let dirty: number[] | undefined;
 		if (options.getDirty) {
 			this.offersDirty("unmap");
-			const pages = call(() => space.readDirty(iova, size, false, "unmap"));
+			const pages = call(() => writtenOf(spaces, iova, size, false, "unmap"));
 			dirty = [...pages].map((page) => Number((page - iova) / PAGE)).sort((a, b) => a - b);
 		}
 		let bytes = 0n;
 		for (const each of spaces) bytes = call(() => each.unmap(iova, size, { ...(options.cut === undefined ? {} : { cut: options.cut }) }));
 		return dirty === undefined ? { size: bytes } : { size: bytes, dirty };
+	}
+
+	/** Set one page of a child's window to an address of the parent (null: clear it), whatever was there: H_PUT_TCE. @throws DoorError */
+	putPage(ioasid: number, iova: bigint, address: bigint | null): void {
+		const operation = "h_put_tce";
+		const [space] = this.mappable(operation, ioasid).spaces;
+		const window = space.windows?.find(({ first, last }) => iova >= first && iova <= last);
+		if (space.windows !== null && window === undefined) refuse("EINVAL", `${operation}: no window lies at 0x${iova.toString(16)}: ioasid ${ioasid}`);
+		const page = window?.pageSize ?? PAGE;
+		if (iova & (page - 1n)) refuse("EINVAL", `${operation}: 0x${iova.toString(16)} is no page of the window: ioasid ${ioasid}`);
+		// the low bits of a TCE are its rights
+		call(() => (address === null ? space.unmap(iova, page, { cut: true, operation }) : space.replace(iova, page, address & ~(page - 1n), operation)));
 	}
 
 	/** What an address means in the parent, and in process memory. @throws DoorError ENOENT */
@@ -192,17 +203,19 @@ export abstract class IoasidFile extends DeviceCalls {
 		const { space } = this.ready(operation, ioasid);
 		if (!(space instanceof UserSpace) && !(space instanceof PasidTableSpace)) refuse("EOPNOTSUPP", `${operation}: its tables are the kernel's: ioasid ${ioasid}`);
 		const { cookie, vpasid, range } = options;
-		const only = cookie === undefined ? undefined : (this.context.byCookie(cookie) ?? refuse("EINVAL", `${operation}: no device has cookie ${cookie}`));
+		const only = cookie === undefined ? undefined : this.context.byCookie(cookie);
+		if (only?.length === 0) refuse("EINVAL", `${operation}: no device has cookie ${cookie}`);
 		if (range !== undefined && (range.size <= 0n || range.first < 0n)) refuse("EINVAL", `${operation}: the range is empty`);
 		const delegated = space instanceof PasidTableSpace;
 		const attachments = [...(space.attachments as Set<Attachment>)];
 		if (vpasid !== undefined && !(delegated ? vpasid < space.entries : attachments.some((a) => a.vpasid === vpasid))) refuse("EINVAL", `${operation}: no vPASID ${vpasid} of ioasid ${ioasid}`);
 		const addresses = range === undefined ? undefined : { first: range.first, last: range.first + range.size - 1n };
-		if (space instanceof UserSpace && caches.iotlb && (only === undefined || attachments.some(({ device }) => device === only))) call(() => space.refresh(addresses));
-		for (const { device, iommu, pasid, vpasid: number } of attachments) {
-			if (only !== undefined && device !== only) continue;
+		if (space instanceof UserSpace && caches.iotlb && (only === undefined || attachments.some(({ device }) => only.includes(device)))) call(() => space.refresh(addresses));
+		for (const { device, iommu, pasid, vpasid: number, alias } of attachments) {
+			if (only !== undefined && !only.includes(device)) continue;
 			if (!delegated && vpasid !== undefined && number !== vpasid) continue;
 			for (const rid of this.ridsOf(device, pasid)) iommu.invalidate(rid, delegated ? (vpasid ?? "all") : pasid, caches, addresses);
+			if (alias !== null) iommu.invalidate(device.rid, alias.pasid, caches, addresses);
 		}
 	}
 
@@ -230,30 +243,37 @@ export abstract class IoasidFile extends DeviceCalls {
 		if (!this.policy.dirtyTracking) refuse("EOPNOTSUPP", `${operation}: dirty tracking is not offered`);
 	}
 
-	private dirtySpace(operation: string, ioasid: number): Space {
+	/** A space that tracks, and its mirrors. @throws DoorError EOPNOTSUPP */
+	private dirtySpaces(operation: string, ioasid: number): Space[] {
 		this.offersDirty(operation);
 		const node = this.ready(operation, ioasid);
-		return this.kernelSpace(operation, ioasid, node);
+		return [this.kernelSpace(operation, ioasid, node), ...node.mirrors];
 	}
 
 	/** @throws DoorError EOPNOTSUPP */
 	dirtyStart(ioasid: number): void {
-		const space = this.dirtySpace("dirty_start", ioasid);
-		call(() => space.startDirty(this.policy.dirtySplit));
+		const spaces = this.dirtySpaces("dirty_start", ioasid);
+		call(() =>
+			this.onEach(
+				spaces,
+				(space) => space.startDirty(this.policy.dirtySplit),
+				(space) => space.stopDirty(),
+			),
+		);
 	}
 
 	/** @throws DoorError */
 	dirtyStop(ioasid: number): void {
-		const space = this.dirtySpace("dirty_stop", ioasid);
-		if (!space.tracksDirty) refuse("EINVAL", `dirty_stop: it was not started: ioasid ${ioasid}`);
-		space.stopDirty();
+		const spaces = this.dirtySpaces("dirty_stop", ioasid);
+		if (!spaces[0].tracksDirty) refuse("EINVAL", `dirty_stop: it was not started: ioasid ${ioasid}`);
+		for (const space of spaces) space.stopDirty();
 	}
 
 	/** Written pages of a range as indices in `pageSize`, ascending; they are forgotten. @throws DoorError */
 	dirtyGet(ioasid: number, iova: bigint, size: bigint, pageSize: bigint): number[] {
-		const space = this.dirtySpace("dirty_get", ioasid);
+		const spaces = this.dirtySpaces("dirty_get", ioasid);
 		if (pageSize < PAGE || pageSize & (pageSize - 1n) || size <= 0n || (iova | size) & (pageSize - 1n)) refuse("EINVAL", "dirty_get: the range must be a multiple of its pages");
-		const pages = call(() => space.readDirty(iova, size, true));
+		const pages = call(() => writtenOf(spaces, iova, size, true, "dirty_get"));
 		return [...new Set([...pages].map((page) => Number((page - iova) / pageSize)))].sort((a, b) => a - b);
 	}
 
@@ -301,4 +321,9 @@ export abstract class IoasidFile extends DeviceCalls {
 		if (name === "dirty_tracking") return Number(this.policy.dirtyTracking);
 		return 0;
 	}
+}
+
+/** Pages written through any of the spaces, which hold the same maps. @throws CoreError Invalid when tracking was not started */
+function writtenOf(spaces: readonly Space[], iova: bigint, size: bigint, clear: boolean, operation: string): Set<bigint> {
+	return new Set(spaces.flatMap((space) => [...space.readDirty(iova, size, clear, operation)]));
 }

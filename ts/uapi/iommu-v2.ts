@@ -41,7 +41,7 @@ export class IommuV2 extends IoasidFile {
 	/** What the device behind a cookie can do. @throws DoorError ENOENT */
 	deviceGetInfo(cookie: bigint): DeviceInfo {
 		this.open("device_get_info");
-		const device = this.context.byCookie(cookie);
+		const [device] = this.context.byCookie(cookie);
 		if (device === undefined) refuse("ENOENT", `device_get_info: no device has cookie ${cookie}`);
 		const { reserved, addressBits, pageSizes, nesting, enforcesSnoop, pasidBits, pasidTables, format } = device.iommu.capabilities;
 		return {
@@ -51,7 +51,7 @@ export class IommuV2 extends IoasidFile {
 			nesting,
 			snoopEnforce: enforcesSnoop,
 			formats: nesting === "hw" ? [format] : nesting === "sw" ? this.machine.tableReader.formats : [],
-			pasidBits: device.capabilities.pasid ? pasidBits : 0,
+			pasidBits: device.capabilities.pasid && !this.hidesPasids(device) ? pasidBits : 0,
 			pasidTable: pasidTables && device.capabilities.delegated,
 			pri: device.capabilities.pri,
 		};

@@ -77,10 +77,7 @@ export class VfioContainer extends IommuV2 {
 
 	private leave(group: Group<Device>): void {
 		this.groups.delete(group);
-		for (const device of group.members) {
-			this.machine.routes.detachAll(device);
-			this.context.removeDevice(device);
-		}
+		this.detachGroup(group.members);
 		this.machine.returnGroup(group);
 		if (this.groups.size > 0) return;
 		this.type = null;
@@ -122,7 +119,7 @@ export class VfioContainer extends IommuV2 {
 				done.push(group);
 			}
 		} catch (error) {
-			for (const group of done) for (const device of group.members) this.machine.routes.detachAll(device);
+			for (const group of done) this.detachGroup(group.members);
 			this.type = null;
 			this.dropHidden();
 			throw error;
@@ -144,11 +141,24 @@ export class VfioContainer extends IommuV2 {
 				call(() => this.machine.attach(device, space, software ? { noAutoPin: true } : {}), { Occupied: "EBUSY" });
 			}
 		} catch (error) {
-			for (const device of done) {
-				this.machine.routes.detachAll(device);
-				this.context.removeDevice(device);
-			}
+			this.detachGroup(done);
 			throw error;
+		}
+	}
+
+	/** Devices leave, and mirrors that nobody needs go; what was written through these stays known. */
+	private detachGroup(devices: Iterable<Device>): void {
+		for (const device of devices) {
+			this.machine.routes.detachAll(device);
+			this.context.removeDevice(device);
+		}
+		const node = this.hidden === null ? undefined : this.numbers.get(this.hidden);
+		for (const mirror of [...(node?.mirrors ?? [])]) {
+			if (mirror.attachments.size > 0) continue;
+			if (mirror.tracksDirty) for (const page of mirror.readDirty(0n, 1n << 64n, true)) node?.space.dirtied(page);
+			mirror.free();
+			node?.mirrors.splice(node.mirrors.indexOf(mirror), 1);
+			this.context.spaces.delete(mirror);
 		}
 	}
 
@@ -162,6 +172,7 @@ export class VfioContainer extends IommuV2 {
 		const mirror = new Space(null, this.options("mirror"));
 		mirror.owner = this.context;
 		for (const { first, last, permissions, backing } of (node.space as Space).mappedAreas) mirror.map(first, last - first + 1n, backing, permissions);
+		if ((node.space as Space).tracksDirty) mirror.startDirty(this.policy.dirtySplit);
 		node.mirrors.push(mirror);
 		this.context.spaces.add(mirror);
 		return mirror;

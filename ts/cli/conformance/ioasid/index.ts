@@ -69,7 +69,6 @@ class Run {
 		let outcome: Outcome;
 		try {
 			outcome = this.act(step);
-			for (const vm of this.world.vms) vm.observe();
 		} catch (error) {
 			const errno = errnoOf(error);
 			if (errno === null && !(error instanceof CheckFailed) && !(error instanceof ScenarioError) && !(error instanceof EngineError)) throw error;

@@ -231,12 +231,11 @@ export const checkOps: Record<string, Operation> = {
 		return undefined;
 	},
 	kvm_add_fd(call) {
-		vm(call).files.add(call.file().context);
-		vm(call).observe();
+		vm(call).addFile(call.file().context);
 		return undefined;
 	},
 	kvm_del_fd(call) {
-		if (!vm(call).files.delete(call.file().context)) throw new DoorError("ENOENT", "kvm_del_fd: not added");
+		vm(call).removeFile(call.file().context);
 		return undefined;
 	},
 	wbinvd: (call) => ({ outputs: { real: vm(call).wbinvdIsReal } }),

@@ -1,5 +1,5 @@
 /** The machine that a scenario runs on: units, devices, processes, open files and VMs. */
-import { Access, type Attachment, type Context, type Device, type DeviceDriver, type Group, type IommuDriver, Machine, type PageRequest, type Policy, type Process, V1_POLICY } from "../../../core/index.ts";
+import { Access, type Attachment, type Context, DEFAULT_POLICY, type Device, type DeviceDriver, type Group, type IommuDriver, Machine, type PageRequest, type Policy, type Process, V1_POLICY } from "../../../core/index.ts";
 import { drivers } from "../../../driver/index.ts";
 import { createUnits, userFormats } from "../../../iommu/index.ts";
 import { type IoasidFile, IoasidV1, IommuV2, type KvmVm, VfioContainer } from "../../../uapi/index.ts";
@@ -44,7 +44,7 @@ export class World {
 	readonly policy: Partial<Policy>;
 
 	constructor(scenario: Scenario) {
-		this.policy = { ...(scenario.uapi === "v1" ? V1_POLICY : {}), ...(scenario.options as Partial<Policy>) };
+		this.policy = { ...(scenario.uapi === "v1" ? V1_POLICY : DEFAULT_POLICY), ...(scenario.options as Partial<Policy>) };
 		const configs = scenario.steps.filter(({ op }) => op === "iommu");
 		const { engine, units } = createUnits(
 			configs.map((step) => unitConfig(step)),

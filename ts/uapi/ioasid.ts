@@ -117,8 +117,19 @@ export abstract class IoasidFile extends DeviceCalls {
 	/** Pages of the caller: of what it registered, when it did. @throws DoorError EINVAL outside of registered memory */
 	private memory(caller: Process, vaddr: bigint, size: bigint, write: boolean): { source: PageSource; offset: bigint } {
 		if (this.context.registered.size === 0) return { source: new PageSource(caller, vaddr, size, write, caller), offset: 0n };
+		let covered = 0n;
 		for (const [source, { address, size: bytes }] of this.context.registered) {
-			if (source.owner === caller && vaddr >= address && vaddr + size <= address + bytes) return { source, offset: vaddr - address };
+			if (source.owner !== caller) continue;
+			if (vaddr >= address && vaddr + size <= address + bytes) return { source, offset: vaddr - address };
+			const first = vaddr > address ? vaddr : address;
+			const end = vaddr + size < address + bytes ? vaddr + size : address + bytes;
+			if (first < end) covered += end - first;
+		}
+		if (covered === size) {
+			// in several that touch, which pay
+			const source = new PageSource(caller, vaddr, size, write, caller);
+			source.stopCharging();
+			return { source, offset: 0n };
 		}
 		return refuse("EINVAL", `map: the memory is not registered: [0x${vaddr.toString(16)}, 0x${(vaddr + size - 1n).toString(16)}]`);
 	}

@@ -363,6 +363,7 @@ export class Walk {
 		const registered = root && this.registered.some((one) => one.door === door);
 		if (registered) expect(this.registered.some((one) => one.door === door && one.process === process && vaddr >= one.first && vaddr + size <= one.first + one.size)).toBe(true);
 		space.maps.push({ iova: at, size, to: vaddr, process: root ? process : null, read, write, registered });
+		this.tellBelow(space);
 		return true;
 	}
 
@@ -381,6 +382,7 @@ export class Walk {
 		expect(bytes).toBe(going.reduce((sum, map) => sum + map.size, 0n));
 		for (const map of going) space.maps.splice(space.maps.indexOf(map), 1);
 		space.forget(iova, size);
+		this.tellBelow(space);
 		return true;
 	}
 
@@ -395,6 +397,7 @@ export class Walk {
 			space.windows?.splice(space.windows.indexOf(known), 1);
 			for (const map of [...space.maps]) if (map.iova >= known.first && map.iova < known.first + known.size) space.maps.splice(space.maps.indexOf(map), 1);
 			space.forget(known.first, known.size);
+			this.tellBelow(space);
 			return true;
 		}
 		const size = PAGE << BigInt(c % 7);
@@ -468,6 +471,14 @@ export class Walk {
 			this.invalidate(file, number);
 		});
 		return true;
+	}
+
+	/** Tables of guests may lie in what has changed. */
+	private tellBelow(space: PlainSpace): void {
+		this.tellGuests(
+			(other) => other.table !== null && other.isBelow(space),
+			(file, number) => this.invalidate(file, number),
+		);
 	}
 
 	private invalidate(file: IommuV2, number: number, range?: { first: bigint; size: bigint }): void {
@@ -604,6 +615,7 @@ export class Walk {
 		if (a % 8 === 6) {
 			file.vfioMap(this.processes[0], iova, BASE + iova, PAGE << BigInt(d % 3), { read: true, write: true });
 			space.maps.push({ iova, size: PAGE << BigInt(d % 3), to: BASE + iova, process: this.processes[0], read: true, write: true });
+			this.tellBelow(space);
 			return true;
 		}
 		const size = PAGE << BigInt(d % 4);
@@ -621,6 +633,7 @@ export class Walk {
 			if (map.iova + map.size > to) space.maps.push({ ...map, iova: to, to: map.to + (to - map.iova), size: map.iova + map.size - to });
 		}
 		expect(bytes).toBe(went);
+		this.tellBelow(space);
 		return true;
 	}
 

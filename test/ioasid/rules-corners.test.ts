@@ -380,6 +380,33 @@ describe("snooping, containers, defaults", () => {
 		detach igd e
 		attach igd a
 	`);
+	flow("the first device of a tree decides for its root, by whatever child it comes", `
+		${V2()}
+		weak = iommu vtd snoop_enforce=false
+		nic = device mmu vfio-pci
+		igd = device weak vfio-pci
+		bind nic
+		bind igd
+		a = ioasid_alloc
+		e = ioasid_alloc parent=a snoop=enforce
+		attach nic e
+		attach igd a !EINVAL
+		detach nic e
+		attach igd a
+	`);
+	flow("one kind of IOMMU for each file holds for containers; what must be enabled does not", `
+		mmu = iommu vtd
+		arm = iommu smmuv3
+		ram = mem 0x40000000 0x10000000
+		a = device mmu vfio-pci group=ga
+		b = device arm vfio-pci group=gb
+		c = open vfio
+		vfio_set_container ga c
+		vfio_set_container gb c !error
+		vfio_set_iommu c type1v2
+		vfio_map c 0 0x40000000 0x1000
+		xlate a 8 => hva:0x40000008
+	`, { uapi: "vfio", options: { fdHomogeneous: true, explicitEnable: true } });
 	flow("a right that is not revoked outlives the file's removal", `
 		weak = iommu vtd snoop_enforce=false
 		fd = open iommu
@@ -474,6 +501,9 @@ describe("snooping, containers, defaults", () => {
 		bind b cookie=2
 		device_get_info 1 => pasid_bits:20
 		device_get_info 2 => pasid_bits:0
+		x = ioasid_alloc
+		attach b x vpasid=1 !error
+		attach a x vpasid=1
 	`, { options: { hideSecond: true } });
 	flow("the defaults are those of the scenario's door, whatever is opened", `
 		mmu = iommu vtd

@@ -607,22 +607,29 @@ describe("snoop", () => {
 });
 
 describe("nesting and invalidation", () => {
-	flows("a shadow follows the parent where its own tables lie, without an invalidation", HARDWARE, (kind) => `
+	flows("a shadow keeps its entries till the next invalidation, and follows the parent in what they lead to", HARDWARE, (kind) => `
 		${V2(kind, "nesting=sw")}
 		${DEVICE}
 		gpa = ioasid_alloc
 		map gpa 0x40000000 0x100000 iova=0
-		t = pt_new ${kind} 0x40000000 0x100000 0x101000
+		mid = ioasid_alloc parent=gpa
+		map mid 0 0x100000 iova=0
+		t = pt_new ${kind} 0x40000000 0x80000 0x81000
 		pt_write t 0x2000 0x1000
-		u = ioasid_alloc kind=user parent=gpa user_pgtable={format:${kind},addr:0x100000}
+		u = ioasid_alloc kind=user parent=mid user_pgtable={format:${kind},addr:0x80000}
 		attach d u
-		xlate d 0x2004 => fault:any
-		map gpa 0x40100000 0x100000 iova=0x100000
 		xlate d 0x2004 => hva:0x40001004
-		unmap gpa 0x100000 0x100000
+		unmap gpa 0 0x100000
 		xlate d 0x2004 => fault:any
-		map gpa 0x40100000 0x100000 iova=0x100000
-		xlate d 0x2004 => hva:0x40001004
+		map gpa 0x40200000 0x100000 iova=0
+		xlate d 0x2004 => hva:0x40201004
+		unmap mid 0 0x100000
+		xlate d 0x2004 => fault:any
+		map mid 0x3000 0x1000 iova=0x1000
+		xlate d 0x2004 => hva:0x40203004
+		# its tables are nowhere now
+		invalidate u
+		xlate d 0x2004 => fault:any
 	`);
 	flow("busy: a parent stays as it is while a merged or shadowed child exists", `
 		${V2("vtd", "nesting=sw")}

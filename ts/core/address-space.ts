@@ -218,10 +218,9 @@ export abstract class AddressSpace {
 		if (!wanted && !this.policy.noSnoopExt) throw new CoreError("Invalid", `${this.name} would not enforce snooping`, { operation, object });
 	}
 
-	/** @internal A device came: `auto` is decided by the first. */
+	/** @internal A device came: `auto` is decided by the first of the tree. */
 	decideSnoop(iommu: IommuDriver): void {
-		const seat = this.snoopSeat;
-		if (seat.snoop === "auto" && seat.decided === null) seat.decided = iommu.capabilities.enforcesSnoop;
+		for (let seat: AddressSpace | null = this; seat !== null; seat = seat.parent) seat.decided ??= iommu.capabilities.enforcesSnoop;
 	}
 
 	/** @internal A device left: with the last one of a tree, `auto` is open again there. */

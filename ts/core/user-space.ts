@@ -1,7 +1,6 @@
 import type { Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
-import { PAGE } from "./frames.ts";
 import { type HeldTable, HeldTables } from "./held-tables.ts";
 import type { AddressRange, IommuDriver, TableRun, Target, UserTable } from "./iommu-driver.ts";
 
@@ -30,8 +29,6 @@ export interface UserAccess {
 interface Shadow extends HeldTable {
 	/** leaves as they were taken, ascending */
 	leaves: UserLeaf[];
-	/** pages of the parent that they were read from, or would have been */
-	readonly tablePages: Set<bigint>;
 }
 
 const within = (leaves: readonly UserLeaf[], first: bigint, last: bigint) => leaves.filter((leaf) => leaf.address <= last && leaf.address + leaf.size - 1n >= first);
@@ -73,17 +70,27 @@ export class UserSpace extends AddressSpace {
 		return this.table.format;
 	}
 
+	/** The 8 bytes at an address of the parent, as far as memory is there for devices. */
 	private read(address: bigint): bigint | undefined {
 		for (const run of this.parent.resolve(address, address + 7n)) if (run.permissions.read && run.size >= 8n) return this.software.read64(run.pa);
 		return undefined;
 	}
 
-	private *leaves(first: bigint, last: bigint, pages?: Set<bigint>): Iterable<UserLeaf> {
-		const read = (address: bigint) => {
-			pages?.add(address & ~(PAGE - 1n));
-			return this.read(address);
-		};
-		yield* this.software.reader.leaves(this.table, read, first, last);
+	/** The 8 bytes at an address of the parent, in memory that need not be pinned. */
+	private readAny(address: bigint): bigint | undefined {
+		const known = this.read(address);
+		const memory = known === undefined ? this.parent.locate(address)?.memory : undefined;
+		const owner = memory?.owner as { physical?: (address: bigint) => bigint } | undefined;
+		if (memory === undefined || owner?.physical === undefined) return known;
+		try {
+			return this.software.read64(owner.physical(memory.address));
+		} catch {
+			return undefined;
+		}
+	}
+
+	private leaves(first: bigint, last: bigint): Iterable<UserLeaf> {
+		return this.software.reader.leaves(this.table, (address) => this.readAny(address), first, last);
 	}
 
 	/** Physical runs behind leaves, as the parent is now. */
@@ -123,11 +130,10 @@ export class UserSpace extends AddressSpace {
 	}
 
 	private makeShadow(iommu: IommuDriver): Shadow {
-		const tablePages = new Set<bigint>();
-		const leaves = [...this.leaves(this.whole.first, this.whole.last, tablePages)];
+		const leaves = [...this.leaves(this.whole.first, this.whole.last)];
 		// asked again later: of the leaves as they are then
 		const content = ({ first, last }: AddressRange = { first: 0n, last: (1n << 64n) - 1n }) => this.compose(within(this.shadows.get(iommu)?.leaves ?? leaves, first, last));
-		return { table: iommu.createTable(content, { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop }), users: 0, leaves, tablePages };
+		return { table: iommu.createTable(content, { enforceSnoop: this.enforcesSnoop ?? iommu.capabilities.enforcesSnoop }), users: 0, leaves };
 	}
 
 	release(iommu: IommuDriver, merged: boolean): void {
@@ -157,7 +163,7 @@ export class UserSpace extends AddressSpace {
 		for (const leaf of shadow.leaves) if (touches(leaf)) widen(leaf);
 		for (const leaf of this.leaves(first, last)) widen(leaf);
 		this.shadows.gather(first, last);
-		shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last, shadow.tablePages)].sort((a, b) => (a.address < b.address ? -1 : 1));
+		shadow.leaves = [...shadow.leaves.filter((leaf) => !touches(leaf)), ...this.leaves(first, last)].sort((a, b) => (a.address < b.address ? -1 : 1));
 		this.refill(shadow, first, last);
 	}
 
@@ -169,9 +175,7 @@ export class UserSpace extends AddressSpace {
 
 	parentChanged(first: bigint, last: bigint): void {
 		for (const shadow of this.shadows.values()) {
-			// what its tables say may be other now
-			if ([...shadow.tablePages].some((page) => page <= last && page + PAGE > first)) this.retake(shadow, this.whole);
-			else for (const leaf of leadingTo(shadow.leaves, first, last)) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
+			for (const leaf of leadingTo(shadow.leaves, first, last)) this.refill(shadow, leaf.address, leaf.address + leaf.size - 1n);
 		}
 	}
 
@@ -200,21 +204,8 @@ export class UserSpace extends AddressSpace {
 		}
 	}
 
-	/** The 8 bytes at an address of the parent, in memory that need not be pinned. */
-	private readUnpinned(address: bigint): bigint | undefined {
-		const known = this.read(address);
-		const memory = known === undefined ? this.parent.locate(address)?.memory : undefined;
-		const owner = memory?.owner as { physical?: (address: bigint) => bigint } | undefined;
-		if (memory === undefined || owner?.physical === undefined) return known;
-		try {
-			return this.software.read64(owner.physical(memory.address));
-		} catch {
-			return undefined;
-		}
-	}
-
 	locate(address: bigint): Location | undefined {
-		for (const leaf of this.software.reader.leaves(this.table, (at) => this.readUnpinned(at), address, address)) {
+		for (const leaf of this.leaves(address, address)) {
 			const to = leaf.to + (address - leaf.address);
 			return { ...this.parent.locate(to), parent: to };
 		}

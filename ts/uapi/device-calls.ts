@@ -128,6 +128,7 @@ export abstract class DeviceCalls {
 				if (member !== device && !this.context.devices.has(member)) refuse("EPERM", `${operation}: ${member.name} of group ${device.group.name} has not joined: device ${device.name}`);
 			}
 		}
+		if (vpasid !== undefined && this.hidesPasids(device)) refuse("EOPNOTSUPP", `${operation}: it shows no PASIDs: device ${device.name}`);
 		if (vpasid !== undefined && this.policy.pasidQuota > 0 && this.vpasidsInUse() >= this.policy.pasidQuota) {
 			refuse("ENOSPC", `${operation}: ${this.policy.pasidQuota} PASIDs are in use, which is the quota: device ${device.name}`);
 		}

@@ -53,6 +53,10 @@ export class VfioContainer extends IommuV2 {
 		this.open(operation);
 		if (group.owner instanceof Context) refuse("EBUSY", `${operation}: group ${group.name} belongs to ${group.owner.name}`);
 		for (const member of group.members) if (this.machine.isBound(member)) refuse("EBUSY", `${operation}: ${member.name} is bound: group ${group.name}`);
+		if (this.policy.fdHomogeneous) {
+			const formats = new Set([...this.groups, group].flatMap(({ members }) => [...members].map(({ iommu }) => iommu.capabilities.format)));
+			if (formats.size > 1) refuse("EINVAL", `${operation}: its devices are behind another kind of IOMMU: group ${group.name}`);
+		}
 		call(() => {
 			this.machine.refuseUnviable(group, operation);
 			for (const member of group.members) if (this.machine.ownershipOf(member) === "user") this.machine.refuseAssignment(member, operation);
@@ -112,6 +116,8 @@ export class VfioContainer extends IommuV2 {
 		this.type = type;
 		this.hidden = this.add(new Space(null, this.options("hidden ioasid")));
 		this.current = this.hidden;
+		// the old door has no call for it
+		this.node("set_iommu", this.hidden).enabled = true;
 		const done: Array<Group<Device>> = [];
 		try {
 			for (const group of this.groups) {

@@ -2,7 +2,7 @@ import type { PageTable, Permissions } from "../engine/index.ts";
 import { AddressSpace, type Location, type SpaceOptions } from "./address-space.ts";
 import { AbsentPages } from "./absent-pages.ts";
 import { type Area, type AreaBacking, AreaList } from "./area.ts";
-import { AreaRuns } from "./area-runs.ts";
+import { areaRuns, locateArea } from "./area-runs.ts";
 import { DirtyTracking } from "./dirty-tracking.ts";
 import { CoreError } from "./errors.ts";
 import { PAGE } from "./frames.ts";
@@ -46,12 +46,14 @@ export class Space extends AddressSpace {
 	private readonly windowList: Windows | null;
 	private readonly dirty = new DirtyTracking(this, this.areas, this.tables);
 	private readonly reservedList: AddressRange[] = [];
-	private readonly runs = new AreaRuns(this.areas, this.parent, () => this.pinsNow);
-	private readonly absent = new AbsentPages({
-		holds: (area) => this.areas.at(area.first) === area,
-		leaving: (page) => this.dirty.gather(page, page + PAGE - 1n),
-		changed: (page, gone) => this.refill(page, page + PAGE - 1n, gone),
-	});
+	/** null: every page is there from the first attach on */
+	private readonly absent = this.iopf
+		? new AbsentPages({
+				holds: (area) => this.areas.at(area.first) === area,
+				leaving: (page) => this.dirty.gather(page, page + PAGE - 1n),
+				changed: (page, gone) => this.refill(page, page + PAGE - 1n, gone),
+			})
+		: null;
 	private readonly accesses = new Set<AccessListener>();
 	private holds = 0;
 	private loan: Loan | null = null;
@@ -144,7 +146,7 @@ export class Space extends AddressSpace {
 			if (this.pinsNow) this.unpin(area);
 			throw error;
 		}
-		if (pages.kind === "memory" && this.iopf) this.absent.watch(area);
+		this.absent?.watch(area);
 	}
 
 	/**
@@ -186,8 +188,8 @@ export class Space extends AddressSpace {
 		}
 	}
 
-	/** Pages of areas are pinned at this moment. */
-	private get pinsNow(): boolean {
+	/** @internal Pages of areas are pinned at this moment. */
+	get pinsNow(): boolean {
 		return this.holds > 0 && !this.iopf;
 	}
 
@@ -358,11 +360,11 @@ export class Space extends AddressSpace {
 	}
 
 	resolve(first: bigint, last: bigint): Iterable<TableRun> {
-		return this.runs.resolve(first, last);
+		return areaRuns(this.areas, this, first, last);
 	}
 
 	locate(address: bigint): Location | undefined {
-		return this.runs.locate(address);
+		return locateArea(this.areas, this.parent, address);
 	}
 
 	override get hidesReads(): boolean {
@@ -423,7 +425,7 @@ export class Space extends AddressSpace {
 		if (area === undefined || (write ? !area.permissions.write : !area.permissions.read)) return false;
 		const { backing } = area;
 		if (backing.kind === "parent") return this.parent?.faultIn(backing.address + (address - area.first), write) ?? false;
-		return this.absent.bringIn(area, address);
+		return this.absent?.bringIn(area, address) ?? false;
 	}
 
 	/** Be told when mappings go, before they do. @returns a call that ends it */
@@ -501,7 +503,7 @@ export class Space extends AddressSpace {
 			if (this.pinsNow) this.unpin(area);
 			this.areas.remove(area);
 		}
-		this.absent.stop();
+		this.absent?.stop();
 	}
 }
 

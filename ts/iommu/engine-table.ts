@@ -21,7 +21,7 @@ export type PartRole = "second" | "first";
 
 /** A table that shows this one's content beside others'. */
 export interface Follower extends IommuTable {
-	/** what was written there goes to this one's `written` */
+	/** what was written there is kept by this one */
 	keepWritten(): void;
 }
 
@@ -45,9 +45,10 @@ export class EngineTable implements IommuTable {
 	private readonly parts = new Map<PartRole, PageTable>();
 	private readonly shown = new Map<bigint, { physical: bigint; order: number }>();
 	private tracking: { split: boolean } | null = null;
-	private readonly followers = new Set<Follower>();
-	/** in tables that showed it once */
-	readonly written = new WrittenPages();
+	/** few tables have any */
+	private followers: readonly Follower[] = [];
+	/** in tables that showed it once; null: none did */
+	private written: WrittenPages | null = null;
 
 	constructor(
 		/** domain id (DID, VMID, GSCID ... in the unit's words) */
@@ -68,13 +69,19 @@ export class EngineTable implements IommuTable {
 	/** Tell a table what changes here. @throws CoreError NoSpace */
 	follow(part: Follower): void {
 		if (this.tracking !== null) part.trackDirty(true, this.tracking.split);
-		this.followers.add(part);
+		this.followers = [...this.followers, part];
 	}
 
 	/** No more; what was written there is kept. */
 	unfollow(part: Follower): void {
-		this.followers.delete(part);
+		this.followers = this.followers.filter((other) => other !== part);
 		if (this.tracking !== null) part.keepWritten();
+	}
+
+	/** Something was written in a table that shows it. */
+	keepWritten(iova: bigint, size: bigint): void {
+		this.written ??= new WrittenPages();
+		this.written.keep(iova, size);
 	}
 
 	/** Runs of a range, as the space has them. */
@@ -212,7 +219,7 @@ export class EngineTable implements IommuTable {
 			throw error;
 		}
 		this.tracking = on ? { split } : null;
-		this.written.clear();
+		this.written = null;
 		this.forgetDirty();
 		this.changed(this, 0n, 1n << 64n);
 	}
@@ -251,7 +258,7 @@ export class EngineTable implements IommuTable {
 		}
 		if (clear) this.changed(this, iova, size);
 		for (const follower of this.followers) follower.readDirty(iova, size, clear, visit);
-		this.written.read(iova, size, clear, visit);
+		this.written?.read(iova, size, clear, visit);
 	}
 
 	dispose(): void {

@@ -39,7 +39,7 @@ class JoinedPart implements Follower {
 
 	/** The space keeps what was written here. */
 	keepWritten(): void {
-		this.readDirty(0n, 1n << 64n, true, (iova, size) => this.table.written.keep(iova, size));
+		this.readDirty(0n, 1n << 64n, true, (iova, size) => this.table.keepWritten(iova, size));
 	}
 
 	readDirty(iova: bigint, size: bigint, clear: boolean, visit: (iova: bigint, size: bigint) => void): void {

@@ -89,6 +89,23 @@ describe("windowed spaces that share a RID", () => {
 		detach d c
 		xlate d 0x11008 => hva:0x40201008
 	`, { options: { ...options, parentFirst: false } });
+	flows("a parent under its windowed child lets no other window in", ALL, (kind) => `
+		${SHARED(kind)}
+		detach d a
+		detach d b
+		p = ioasid_alloc
+		map p 0x40000000 0x100000 iova=0
+		c = ioasid_alloc parent=p windows
+		w4 = window_create c 0x10000 0x1000 base=0x50000
+		map c 0x3000 0x1000 iova=0x50000
+		attach d c
+		attach d p
+		attach d a !EBUSY
+		xlate d 0x50008 => hva:0x40003008
+		xlate d 0x1008 => fault:unmapped
+		detach d c
+		xlate d 0x1008 => hva:0x40001008
+	`, { options });
 	it.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("one space starts to record in pages, the other's large leaves forget nothing (%s)", (kind) => {
 		const unit: UnitDescription = { name: "mmu", kind, addressBits: 48, pageSizes: 0x4020_1000n, reserved: [], pasidBits: 20, enforcesSnoop: true, nesting: "hw", maxDepth: 2, pasidTables: false, dirty: true };
 		const { engine, units } = createUnits([unit], { memory: [{ kind: "sparse", ...RAM }], sparsePages: 8192, tables: { frames: 256 } });

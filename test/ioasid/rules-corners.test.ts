@@ -293,6 +293,23 @@ describe("maps", () => {
 		xlate d 0x6008 access=w => fault:perm
 		xlate d 0x7008 => fault:unmapped
 	`);
+	flows("guests' tables are not read from memory that may only be written", HARDWARE, (kind) => `
+		${V2(kind)}
+		d = device mmu vfio-pci
+		bind d
+		gpa = ioasid_alloc
+		map gpa 0x40000000 0x100000 iova=0
+		map gpa 0x40100000 0x100000 iova=0x100000 flags=write
+		${TABLE(kind)}
+		pt_write t 0x5000 0x7000
+		attach d u
+		xlate d 0x5000 access=w => fault:any
+		detach d u
+		unmap gpa 0x100000 0x100000
+		map gpa 0x40100000 0x100000 iova=0x100000
+		attach d u
+		xlate d 0x5000 access=w => hva:0x40007000
+	`);
 	flows("faults of a slot that leads somewhere are faults of its table", HARDWARE, (kind) => `
 		${V2(kind)}
 		d = device mmu vfio-pci

@@ -33,10 +33,9 @@ export class Slot {
 		return this.layers[this.layers.length - 1];
 	}
 
-	/** Windowed spaces side by side. */
+	/** Windowed spaces side by side, none above another. */
 	get isWindowed(): boolean {
-		const { top } = this;
-		return top !== undefined && [...top.users].some(({ mode }) => mode === "rid_window");
+		return !this.empty && this.layers.every(({ users }) => [...users].some(({ mode }) => mode === "rid_window"));
 	}
 
 	/** What the hardware is given: the deepest layer, or all windowed ones. */

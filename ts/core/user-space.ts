@@ -79,7 +79,7 @@ export class UserSpace extends AddressSpace {
 	/** The 8 bytes at an address of the parent, in memory that need not be pinned. */
 	private readAny(address: bigint): bigint | undefined {
 		const known = this.read(address);
-		const memory = known === undefined ? this.parent.locate(address)?.memory : undefined;
+		const memory = known === undefined && !this.parent.refuses(address, "read") ? this.parent.locate(address)?.memory : undefined;
 		const owner = memory?.owner as { physical?: (address: bigint) => bigint } | undefined;
 		if (memory === undefined || owner?.physical === undefined) return known;
 		try {

@@ -71,7 +71,7 @@ export abstract class EngineIommu implements IommuDriver {
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
 		const tag = this.takeTag(attributes);
 		const make = (role: PartRole) => this.makePages(role, attributes);
-		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places(), this.capabilities.pageSizes.toString(2).length - 1);
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places(), this.capabilities.pageSizes.toString(2).length - 1, (one) => this.isBase(one));
 		try {
 			table.part("second");
 		} catch (error) {
@@ -164,7 +164,10 @@ export abstract class EngineIommu implements IommuDriver {
 		for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user") parents.add(target.parent as EngineTable);
 		if (pasidTable !== undefined) parents.add(pasidTable.parent as EngineTable);
 		if (parents.size > 1) throw this.refuse("one second stage serves all requests of a RID");
-		for (const parent of parents) return parent;
+		for (const parent of parents) {
+			if (parent.showsTooMuch) throw this.refuse("a second stage of this format lets guests' walks read what may only be written");
+			return parent;
+		}
 		return null;
 	}
 
@@ -180,6 +183,15 @@ export abstract class EngineIommu implements IommuDriver {
 	/** Routes that the unit was given last. */
 	protected stateOf(rid: number): RequesterState {
 		return this.states.get(rid) ?? NO_ROUTES;
+	}
+
+	/** Guests' tables lie over a space's table. */
+	private isBase(table: EngineTable): boolean {
+		for (const { untagged, pasids, pasidTable } of this.nested.values()) {
+			if (pasidTable?.parent === table) return true;
+			for (const target of [untagged, ...pasids.values()]) if (target?.kind === "user" && target.parent === table) return true;
+		}
+		return false;
 	}
 
 	/** Whether some route leads through a user's table. */

@@ -27,16 +27,6 @@ export interface Follower extends IommuTable {
 
 const PAGE_LG2 = 12;
 
-/** Formats that know no write without read are given both: whoever asks for a read is refused by software (Space.refuses). */
-function put(pages: PageTable, { iova, pa, size, permissions }: TableRun): void {
-	try {
-		pages.map(iova, pa, size, permissions);
-	} catch (error) {
-		if (!(error instanceof EngineError) || error.code !== "Permission" || permissions.read || !permissions.write) throw error;
-		pages.map(iova, pa, size, { ...permissions, read: true });
-	}
-}
-
 /**
  * A space's table on one unit: page tables that the engine builds and walks, in each format that the unit's routes ask
  * for, and the tag that cached answers of it carry.
@@ -45,6 +35,8 @@ export class EngineTable implements IommuTable {
 	private readonly parts = new Map<PartRole, PageTable>();
 	private readonly shown = new Map<bigint, { physical: bigint; order: number }>();
 	private tracking: { split: boolean } | null = null;
+	/** its stage 2 has let reads through where only writes may go */
+	private widened = false;
 	/** few tables have any */
 	private followers: readonly Follower[] = [];
 	/** in tables that showed it once; null: none did */
@@ -62,6 +54,8 @@ export class EngineTable implements IommuTable {
 		private readonly places: ShownRange,
 		/** lg2 bytes of the largest leaves */
 		private readonly largest: number,
+		/** guests' tables lie over it: what they may not read, their walks may not */
+		private readonly isBase: (table: EngineTable) => boolean,
 	) {}
 
 	// ---- tables that show it too
@@ -82,6 +76,26 @@ export class EngineTable implements IommuTable {
 	keepWritten(iova: bigint, size: bigint): void {
 		this.written ??= new WrittenPages();
 		this.written.keep(iova, size);
+	}
+
+	/** Formats that know no write without read are given both: whoever asks for a read is refused by software (AddressSpace.refuses). @throws EngineError */
+	private put(role: PartRole, pages: PageTable, { iova, pa, size, permissions }: TableRun): void {
+		try {
+			pages.map(iova, pa, size, permissions);
+		} catch (error) {
+			const only = !permissions.read && permissions.write && error instanceof EngineError && error.code === "Permission";
+			if (!only || (role === "second" && this.isBase(this))) throw error;
+			pages.map(iova, pa, size, { ...permissions, read: true });
+			if (role === "second") this.widened = true;
+		}
+	}
+
+	/** Its stage 2 shows more than may be read. */
+	get showsTooMuch(): boolean {
+		if (!this.widened) return false;
+		for (const { permissions } of this.content()) if (!permissions.read) return true;
+		this.widened = false;
+		return false;
 	}
 
 	/** Runs of a range, as the space has them. */
@@ -147,7 +161,7 @@ export class EngineTable implements IommuTable {
 
 	private fill(pages: PageTable, role: PartRole, range?: AddressRange): void {
 		if (range === undefined && role === "second") for (const [at, { physical, order }] of this.shown) pages.map(at, physical, 4096n << BigInt(order), { read: true, write: false });
-		for (const { iova, pa, size, permissions } of this.content(range)) put(pages, { iova, pa, size, permissions });
+		for (const { iova, pa, size, permissions } of this.content(range)) this.put(role, pages, { iova, pa, size, permissions });
 	}
 
 	/** The one page table that it has, for runs that lend it to the engine. */
@@ -159,8 +173,8 @@ export class EngineTable implements IommuTable {
 		const { iova, size } = run;
 		const done: Array<{ unmap(iova: bigint, size: bigint): unknown }> = [];
 		try {
-			for (const pages of this.parts.values()) {
-				put(pages, run);
+			for (const [role, pages] of this.parts) {
+				this.put(role, pages, run);
 				done.push(pages);
 			}
 			for (const follower of this.followers) {

@@ -151,6 +151,18 @@ describe.each(["vtd", "smmuv3", "amdvi", "riscv"] as const)("over %s", (kind) =>
 		expect(machine.requestPage(device, null, IOVA + 0x5000n)).toMatchObject({ state: "invalid", group: null });
 	});
 
+	it("what may only be written is not read, whatever the format can say", () => {
+		const file = bound();
+		const ioas = command("ioas_alloc", {}).out_ioas_id;
+		call(file, VFIO.deviceAttachIommufdPt, deviceAttachIommufdPt, { argsz: 12, pt_id: ioas });
+		command("ioas_map", { flags: 3, ioas_id: ioas, user_va: MEMORY, length: PAGE, iova: IOVA });
+		command("ioas_map", { flags: 5, ioas_id: ioas, user_va: MEMORY + PAGE, length: PAGE, iova: IOVA + PAGE });
+		expect(dma(IOVA, "write")).toMatchObject({ physical: main.physical(MEMORY) });
+		expect([dma(IOVA), dma(IOVA + PAGE, "write")]).toMatchObject([{ kind: "fault", fault: "perm" }, { kind: "fault", fault: "perm" }]);
+		command("ioas_unmap", { ioas_id: ioas, iova: IOVA, length: PAGE });
+		expect([dma(IOVA), dma(IOVA + PAGE)]).toMatchObject([{ kind: "fault", fault: "unmapped" }, { kind: "memory" }]);
+	});
+
 	it("dirty pages are told by the hardware's own bits", () => {
 		const file = bound();
 		const ioas = command("ioas_alloc", {}).out_ioas_id;

@@ -37,6 +37,8 @@ export class IoArea {
 /** Areas by address; none overlap. */
 export class IoAreas {
 	private readonly list: IoArea[] = [];
+	/** how many may be written and not read */
+	writeOnly = 0;
 
 	*[Symbol.iterator](): Iterator<IoArea> {
 		yield* [...this.list];
@@ -60,10 +62,12 @@ export class IoAreas {
 
 	add(area: IoArea): void {
 		this.list.splice(searchRanges(this.list, area.first), 0, area);
+		if (!area.permissions.read) this.writeOnly++;
 	}
 
 	remove(area: IoArea): void {
 		this.list.splice(searchRanges(this.list, area.first), 1);
+		if (!area.permissions.read) this.writeOnly--;
 	}
 
 	/**

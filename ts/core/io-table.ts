@@ -101,6 +101,14 @@ export class MappedTable extends HardwareTable implements SpaceTable {
 		return { kind: "table", table: this.hardware };
 	}
 
+	override get hidesReads(): boolean {
+		return this.space.areas.writeOnly > 0;
+	}
+
+	override refuses(address: bigint, access: "read" | "write"): boolean {
+		return this.space.areas.first(address, address)?.permissions[access] === false;
+	}
+
 	locate(address: bigint): Location | undefined {
 		const area = this.space.areas.first(address, address);
 		if (area === undefined) return undefined;

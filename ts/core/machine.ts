@@ -1,4 +1,5 @@
 import type { Engine } from "../engine/index.ts";
+import { Access } from "./access.ts";
 import type { AddressSpace } from "./address-space.ts";
 import type { Attachment } from "./attachment.ts";
 import { Context } from "./context.ts";
@@ -61,6 +62,8 @@ export class Machine {
 	private readonly requesters = new Map<IommuDriver, Map<number, Requester>>();
 	/** open files that a device is bound to */
 	private readonly bindings = new Map<Device, Set<Context>>();
+	/** what software has of the spaces that its devices are attached to */
+	private readonly accesses = new Map<Attachment, Set<Access>>();
 	private readonly frames: FramePool | null;
 	private spaces = 0;
 	private groups = 0;
@@ -82,9 +85,12 @@ export class Machine {
 		this.routes.closings.add((attachment) => this.closed(attachment));
 	}
 
-	/** Waiting requests of a route that ended are answered: nobody else will. */
-	private closed({ device, space, vpasid }: Attachment): void {
+	/** Waiting requests of a route that ended are answered, and software lets go: nobody else will. */
+	private closed(attachment: Attachment): void {
+		const { device, space, vpasid } = attachment;
 		this.pageRequests.abandon((event) => event.device === device && event.space === space && event.vpasid === vpasid);
+		for (const access of this.accesses.get(attachment) ?? []) access.close();
+		this.accesses.delete(attachment);
 	}
 
 	// ---- what there is
@@ -164,8 +170,9 @@ export class Machine {
 		this.drivers.set(device, driver);
 	}
 
-	/** The device is pulled, whatever its state. */
+	/** The device is pulled, whatever its state. @throws CoreError NotFound: it is gone */
 	unplug(device: Device): void {
+		this.driverOf(device, "unplug");
 		for (const part of this.partsOf(device)) this.unplug(part);
 		this.release(device);
 		device.group.members.delete(device);
@@ -203,7 +210,8 @@ export class Machine {
 
 	/** @throws CoreError Invalid, naming the member that a host driver uses */
 	refuseUnviable(group: Group<Device>, operation: string): void {
-		refuseUnviable(group, (device) => this.ownershipOf(device), operation);
+		const isWrapper = ({ part, software, defaultPasid }: DeviceDriver) => part === true && !software && defaultPasid === undefined;
+		refuseUnviable(group, (device) => this.ownershipOf(device), (device) => isWrapper(this.driverOf(device, operation)), operation);
 	}
 
 	/** Give a whole group to a file. @throws CoreError Invalid (not viable) */
@@ -283,6 +291,19 @@ export class Machine {
 		for (const context of files) context.deviceLeft(device);
 	}
 
+	/** The device leaves one of the files that it is bound to; the last takes all that it has. */
+	unbind(context: Context, device: Device): void {
+		const files = this.bindings.get(device);
+		if (!files?.has(context)) return;
+		if (files.size === 1) {
+			this.release(device);
+			return;
+		}
+		files.delete(context);
+		context.removeDevice(device);
+		context.deviceLeft(device);
+	}
+
 	/** Attach a device to a space, in the way that its driver chooses. @throws CoreError, as DeviceDriver.attach */
 	attach(device: Device, space: AddressSpace, request: AttachRequest & TableAttributes = {}): Attachment {
 		const { levels, domain } = request;
@@ -331,6 +352,15 @@ export class Machine {
 	/** One DMA of a device; `pasid` is the number on the bus. */
 	dma(device: Device, pasid: number | null, address: bigint, access: "read" | "write" = "read"): DmaResult {
 		return translate(device, pasid, address, access);
+	}
+
+	/** Software's way into the space that its device was attached to last, till that ends. @throws CoreError NotFound */
+	openAccess(device: Device, unmapped?: (iova: bigint, size: bigint) => void): Access {
+		const attachment = this.routes.attachmentsOf(device).findLast(({ mode }) => mode === "sw");
+		if (attachment === undefined) throw new CoreError("NotFound", "no software route of it", { operation: "Machine.openAccess", object: `device ${device.name}` });
+		const access = new Access(attachment.space, unmapped);
+		this.accesses.set(attachment, (this.accesses.get(attachment) ?? new Set()).add(access));
+		return access;
 	}
 
 	/**

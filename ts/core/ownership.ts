@@ -9,8 +9,8 @@ import { applyAll, Slot } from "./slot.ts";
  * Why a group cannot be given to a user: a member that a host driver makes DMA with. Parts of functions are isolated by
  * their own driver, and a function that such a part wraps is its driver's.
  */
-export function refuseUnviable(group: Group<Device>, ownershipOf: (device: Device) => DmaOwnership, operation: string): void {
-	const wrapped = new Set([...group.members].map(({ parent }) => parent));
+export function refuseUnviable(group: Group<Device>, ownershipOf: (device: Device) => DmaOwnership, wraps: (device: Device) => boolean, operation: string): void {
+	const wrapped = new Set([...group.members].filter(wraps).map(({ parent }) => parent));
 	for (const member of group.members) {
 		if (member.isPart || wrapped.has(member) || ownershipOf(member) !== "kernel") continue;
 		throw new CoreError("Invalid", `${member.name} is used by a host driver`, { operation, object: `group ${group.name}` });

@@ -283,8 +283,8 @@ export class PasidTableSpace extends AddressSpace {
 
 	refuseUnit(iommu: IommuDriver, operation: string, object: string): void {
 		const { nesting, format, pasidTables } = iommu.capabilities;
-		if (nesting !== "hw" || !pasidTables) throw new CoreError("Unsupported", `${iommu.name} takes no PASID tables of the guest`, { operation, object });
 		if (format !== this.format) throw new CoreError("Invalid", `${this.name} has a ${this.format} table, ${iommu.name} walks ${format}`, { operation, object });
+		if (nesting !== "hw" || !pasidTables) throw new CoreError("Unsupported", `${iommu.name} takes no PASID tables of the guest`, { operation, object });
 		this.parent.refuseUnit(iommu, operation, object);
 	}
 

@@ -103,7 +103,7 @@ export abstract class DeviceCalls {
 				done.push(device);
 			}
 		} catch (error) {
-			for (const device of done) this.machine.release(device);
+			for (const device of done) this.machine.unbind(this.context, device);
 			throw error;
 		}
 	}
@@ -129,7 +129,8 @@ export abstract class DeviceCalls {
 			}
 		}
 		if (vpasid !== undefined && this.hidesPasids(device)) refuse("EOPNOTSUPP", `${operation}: it shows no PASIDs: device ${device.name}`);
-		if (vpasid !== undefined && this.policy.pasidQuota > 0 && this.vpasidsInUse() >= this.policy.pasidQuota) {
+		const twice = vpasid !== undefined && this.machine.routes.find(device, node.space, vpasid, queue ?? null) !== undefined;
+		if (vpasid !== undefined && !twice && this.policy.pasidQuota > 0 && this.vpasidsInUse() >= this.policy.pasidQuota) {
 			refuse("ENOSPC", `${operation}: ${this.policy.pasidQuota} PASIDs are in use, which is the quota: device ${device.name}`);
 		}
 		const space = node.mirrors.length > 0 ? this.mirrorFor(device, node) : node.space;

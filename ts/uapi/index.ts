@@ -1,5 +1,5 @@
 /** Doors to the core: the two 2021 texts, iommufd by methods and by ioctls, the VFIO container, and KVM's side. Each is thin: names, numbers and errno. */
-export { DoorError } from "./errors.ts";
+export { DoorError, ERRNOS } from "./errors.ts";
 export type { AllocOptions, AttachOptions, DeviceInfo, DoorEvent, InvalidateOptions, MapOptions, SpaceInfo } from "./ioasid-types.ts";
 export { IoasidFile } from "./ioasid.ts";
 export { IoasidV1 } from "./ioasid-v1.ts";

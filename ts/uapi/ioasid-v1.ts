@@ -16,7 +16,7 @@ export class IoasidV1 extends IoasidFile {
 	unbind(device: Device): void {
 		this.bound("unbind", device);
 		if (this.machine.routes.attachmentsOf(device).length > 0) refuse("EBUSY", `unbind: it is attached: device ${device.name}`);
-		this.machine.release(device);
+		this.machine.unbind(this.context, device);
 	}
 
 	/** An empty root. */

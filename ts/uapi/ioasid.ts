@@ -290,8 +290,9 @@ export abstract class IoasidFile extends DeviceCalls {
 
 	// ---- memory and faults
 
-	/** Faults since the last read, oldest first. */
+	/** Faults since the last read, oldest first. @throws DoorError EINVAL when the file is closed */
 	readEvents(): DoorEvent[] {
+		this.open("events");
 		return this.context.events.splice(0).map(({ device, space, address, write, recoverable, pasid, ambiguous }) => ({
 			ioasid: this.numberOf(space) ?? 0,
 			cookie: this.context.devices.get(device)?.cookie ?? null,

@@ -23,9 +23,20 @@ export class VfioContainer extends IommuV2 {
 	constructor(machine: Machine, policy: Partial<Policy> = {}, name?: string) {
 		super(machine, policy, name, true);
 		this.context.deviceLeft = (device) => {
-			this.context.removeDevice(device);
+			this.detachGroup([device]);
 			this.closeDevice(device);
 		};
+	}
+
+	/** Closed for calls, though devices that are open keep what it has. */
+	protected override open(operation: string): void {
+		if (this.closing) refuse("EINVAL", `${operation}: ${this.context.name} is closed`);
+		super.open(operation);
+	}
+
+	/** The hidden IOASID's own, while there is one. */
+	private get own(): IoasidNode | undefined {
+		return this.hidden === null ? undefined : this.numbers.get(this.hidden);
 	}
 
 	// ---- groups
@@ -89,11 +100,11 @@ export class VfioContainer extends IommuV2 {
 	}
 
 	private dropHidden(): void {
-		const number = this.hidden;
+		const { own } = this;
 		this.hidden = null;
 		this.current = null;
-		if (number === null) return;
-		const { space, mirrors } = this.node("unset_container", number);
+		if (own === undefined) return;
+		const { space, mirrors } = own;
 		// what was made below it goes with it
 		const below = [...this.numbers].filter(([, node]) => node.space === space || node.space.isBelow(space)).sort(([, x], [, y]) => y.space.depth - x.space.depth);
 		for (const [each, node] of below) {
@@ -117,7 +128,7 @@ export class VfioContainer extends IommuV2 {
 		this.hidden = this.add(new Space(null, this.options("hidden ioasid")));
 		this.current = this.hidden;
 		// the old door has no call for it
-		this.node("set_iommu", this.hidden).enabled = true;
+		if (this.own !== undefined) this.own.enabled = true;
 		const done: Array<Group<Device>> = [];
 		try {
 			for (const group of this.groups) {
@@ -134,8 +145,8 @@ export class VfioContainer extends IommuV2 {
 
 	/** Every member that a user's driver has is attached, each in its driver's way. */
 	private attachGroup(group: Group<Device>): void {
-		if (this.hidden === null) return;
-		const node = this.node("set_container", this.hidden);
+		const node = this.own;
+		if (node === undefined) return;
 		const done: Device[] = [];
 		try {
 			for (const device of group.members) {
@@ -158,7 +169,7 @@ export class VfioContainer extends IommuV2 {
 			this.machine.routes.detachAll(device);
 			this.context.removeDevice(device);
 		}
-		const node = this.hidden === null ? undefined : this.numbers.get(this.hidden);
+		const node = this.own;
 		for (const mirror of [...(node?.mirrors ?? [])]) {
 			if (mirror.attachments.size > 0) continue;
 			if (mirror.tracksDirty) for (const page of mirror.readDirty(0n, 1n << 64n, true)) node?.space.dirtied(page);
@@ -170,7 +181,7 @@ export class VfioContainer extends IommuV2 {
 
 	/** The hidden space that a device can share: one that snoops as its IOMMU does. */
 	protected override mirrorFor(device: Device, node: IoasidNode): AddressSpace {
-		if (this.hidden === null || node.space !== this.numbers.get(this.hidden)?.space) return node.space;
+		if (node !== this.own) return node.space;
 		if (this.machine.driverOf(device, "attach").software === true) return node.space;
 		const fits = (space: AddressSpace) => space.enforcesSnoop === null || space.enforcesSnoop === device.iommu.capabilities.enforcesSnoop;
 		const found = [node.space, ...node.mirrors].find(fits);
@@ -186,7 +197,7 @@ export class VfioContainer extends IommuV2 {
 
 	/** Hidden spaces in use. */
 	get hiddenCount(): number {
-		return this.hidden === null ? 0 : 1 + this.node("hidden", this.hidden).mirrors.length;
+		return this.own === undefined ? 0 : 1 + this.own.mirrors.length;
 	}
 
 	// ---- devices
@@ -195,6 +206,7 @@ export class VfioContainer extends IommuV2 {
 	openDevice(device: Device): void {
 		this.open("get_device_fd");
 		if (this.type === null || !this.groups.has(device.group)) refuse("EINVAL", `get_device_fd: its group is in no container that is set up: device ${device.name}`);
+		if (this.machine.ownershipOf(device) !== "user") refuse("EINVAL", `get_device_fd: its driver gives it to no user: device ${device.name}`);
 		this.openDevices.add(device);
 	}
 
@@ -243,8 +255,8 @@ export class VfioContainer extends IommuV2 {
 	vfioCheckExtension(name: string): number {
 		this.open("vfio_check_extension");
 		if (name === "type1" || name === "type1v2") return 1;
-		if (name !== "dma_cc" || this.hidden === null) return 0;
-		const { space, mirrors } = this.node("vfio_check_extension", this.hidden);
+		if (name !== "dma_cc" || this.own === undefined) return 0;
+		const { space, mirrors } = this.own;
 		const attached = [space, ...mirrors].flatMap((each) => [...(each.attachments as Set<Attachment>)]).filter(({ mode }) => mode !== "sw");
 		return Number(attached.every(({ space: each }) => each.enforcesSnoop === true));
 	}

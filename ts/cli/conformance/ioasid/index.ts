@@ -1,7 +1,7 @@
 /** Scenario files of the 2021 doors: flows of steps on a machine made for each. */
 import { CoreError, type Process } from "../../../core/index.ts";
 import { EngineError } from "../../../engine/index.ts";
-import { DoorError, type ErrnoName, IoasidFile } from "../../../uapi/index.ts";
+import { DoorError, ERRNOS, type ErrnoName, IoasidFile } from "../../../uapi/index.ts";
 import type { FileShape, Verdict } from "../contract.ts";
 import { CheckFailed, type Operation, type Outcome } from "./ops.ts";
 import { checkOps } from "./ops-check.ts";
@@ -18,9 +18,9 @@ interface ScenarioFile {
 }
 
 /** What a failure of a step is called: an errno, or null for one that is none. */
-function errnoOf(error: unknown): ErrnoName | "error" | null {
+function errnoOf(error: unknown): ErrnoName | null {
 	if (error instanceof DoorError) return error.errno;
-	if (error instanceof CoreError) return "error";
+	if (error instanceof CoreError) return ERRNOS[error.reason];
 	return null;
 }
 

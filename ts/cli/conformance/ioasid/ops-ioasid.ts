@@ -44,9 +44,7 @@ export const ioasidOps: Record<string, Operation> = {
 	},
 	detach(call) {
 		const { device } = deviceOf(call);
-		const access = call.world.named(device).access;
 		call.file().detach(device, ioasid(call), defined({ vpasid: small(call, "vpasid"), queue: call.step.queue as string | undefined }));
-		if (access !== null && access !== undefined && call.world.machine.routes.attachmentsOf(device).every(({ space }) => space !== access.space)) call.world.forgetAccess(device);
 		return undefined;
 	},
 	device_get_info(call) {

@@ -2,7 +2,6 @@
 import type { IommuDriver } from "../../../core/index.ts";
 import { DoorError, IoasidFile } from "../../../uapi/index.ts";
 import { CheckFailed, deviceOf, ioasid, type Operation, v1 } from "./ops.ts";
-import { ScenarioError } from "./values.ts";
 import { driverNamed, ScenarioDevice } from "./world.ts";
 
 export const worldOps: Record<string, Operation> = {
@@ -31,7 +30,6 @@ export const worldOps: Record<string, Operation> = {
 	},
 	unplug(call) {
 		const { device } = deviceOf(call);
-		call.world.forgetAccess(device);
 		call.world.machine.unplug(device);
 		return undefined;
 	},
@@ -106,7 +104,7 @@ export const worldOps: Record<string, Operation> = {
 	},
 	group_bind({ world, step, file }) {
 		const group = world.groups.get(step.group as string);
-		if (group === undefined) throw new ScenarioError(`no group ${String(step.group)}`);
+		if (group === undefined) throw new DoorError("EINVAL", `group_bind: no group ${String(step.group)}`);
 		file().groupBind(group.members);
 		return undefined;
 	},

@@ -1,5 +1,5 @@
 /** The machine that a scenario runs on: units, devices, processes, open files and VMs. */
-import { Access, type Attachment, type Context, DEFAULT_POLICY, type Device, type DeviceDriver, type Group, type IommuDriver, Machine, type PageRequest, type Policy, type Process, V1_POLICY } from "../../../core/index.ts";
+import { type Access, type Attachment, type Context, DEFAULT_POLICY, type Device, type DeviceDriver, type Group, type IommuDriver, Machine, type PageRequest, type Policy, type Process, V1_POLICY } from "../../../core/index.ts";
 import { drivers } from "../../../driver/index.ts";
 import { createUnits, userFormats } from "../../../iommu/index.ts";
 import { type IoasidFile, IoasidV1, IommuV2, type KvmVm, VfioContainer } from "../../../uapi/index.ts";
@@ -19,6 +19,8 @@ export function driverNamed(name: unknown): DeviceDriver {
 /** A device of a scenario, with what its driver keeps. */
 export class ScenarioDevice {
 	access: Access | null = null;
+	/** the route that the access is of */
+	attachment: Attachment | null = null;
 	/** pinned ranges whose mappings went */
 	readonly notices: Array<[bigint, bigint]> = [];
 
@@ -129,28 +131,20 @@ export class World {
 		const open = containers.filter((file) => file.isOpen(device));
 		for (const container of open) container.closeDevice(device);
 		if (!this.machine.isBound(device)) return open.length > 0;
-		this.forgetAccess(device);
 		this.machine.release(device);
 		return true;
 	}
 
-	/** The software side of a device through the space it is attached to. */
+	/** The software side of a device through the space that it is attached to. */
 	accessOf(scenario: ScenarioDevice): Access | undefined {
-		const list = this.machine.routes.attachmentsOf(scenario.device).filter(({ mode }) => mode === "sw");
-		const attachment = list[list.length - 1];
+		const attachment = this.machine.routes.attachmentsOf(scenario.device).findLast(({ mode }) => mode === "sw");
 		if (attachment === undefined) return undefined;
-		if (scenario.access?.space !== attachment.space) {
+		if (scenario.attachment !== attachment || scenario.access?.space !== attachment.space) {
 			scenario.access?.close();
-			scenario.access = new Access(attachment.space, (iova, size) => scenario.notices.push([iova, size]));
+			scenario.access = this.machine.openAccess(scenario.device, (iova, size) => scenario.notices.push([iova, size]));
+			scenario.attachment = attachment;
 		}
-		return scenario.access;
-	}
-
-	/** Pins of a software device go with its attachment. */
-	forgetAccess(device: Device): void {
-		const scenario = this.devices.get(device.name);
-		scenario?.access?.close();
-		if (scenario !== undefined) scenario.access = null;
+		return scenario.access ?? undefined;
 	}
 
 	/** Number on the bus for the PASID that the user names; null: untagged; undefined: the device never learned one. */

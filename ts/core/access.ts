@@ -16,13 +16,15 @@ interface SoftwarePin {
 	writes: AddressRange | null;
 }
 
+/** a pin's number names it for ever, whoever made it */
+let nextPin = 1;
+
 /**
  * A software user of a space: a driver that looks addresses up, pins pages, reads and writes through what is mapped. It
  * is told when mappings under its pins go; its pins go with them.
  */
 export class Access {
 	private readonly pins: SoftwarePin[] = [];
-	private next = 1;
 	private readonly stop: () => void;
 
 	constructor(
@@ -76,7 +78,7 @@ export class Access {
 			for (const { source, offset } of pages) source.unpin(offset, PAGE);
 			throw error;
 		}
-		const id = this.next++;
+		const id = nextPin++;
 		const writes = write ? { first: iova, last: iova + length - 1n } : null;
 		if (writes !== null) this.space.addWriter(writes);
 		this.pins.push({ id, iova, size: length, pages, writes });

@@ -286,7 +286,7 @@ export class Machine {
 		this.pageRequests.abandon((event) => event.device === device);
 		for (const context of files) context.removeDevice(device);
 		this.bindings.delete(device);
-		if (files.length > 0) this.driverOf(device, "unbind").unbind?.(device, this.routes);
+		this.driverOf(device, "unbind").unbind?.(device, this.routes);
 		if (device.group.owner !== null && !this.groupInUse(device.group)) returnGroup(device.group);
 		for (const context of files) context.deviceLeft(device);
 	}

@@ -168,12 +168,22 @@ export class Routes implements RouteOperations {
 
 	// ---- the ways of routing
 
+	/** Members behind other units move with it. @throws CoreError Invalid, Conflict: the space does not fit those */
+	private refuseMoved(device: Device, space: AddressSpace, slot: Slot): void {
+		for (const { iommu } of slot.requesters) {
+			if (iommu === device.iommu) continue;
+			space.refuseSnoop(iommu, "attach", `device ${device.name}`);
+			space.refuseUnit(iommu, "attach", `device ${device.name}`);
+		}
+	}
+
 	attachRid(device: Device, space: AddressSpace, request: AttachRequest): Attachment {
 		const windowed = space instanceof Space && space.windows !== null && space.policy.addressRouted;
 		const mode = space instanceof PasidTableSpace ? "pasid_table" : windowed ? "rid_window" : "rid";
 		this.refuse(device, space, request, mode);
 		const slot = device.requester.untagged;
 		this.refuseSlot(device, space, slot, windowed);
+		this.refuseMoved(device, space, slot);
 		if (!space.policy.subGroups) {
 			for (const { requester, isPart, name } of device.group.members) {
 				const other = requester.untagged.top;

@@ -28,8 +28,13 @@ export abstract class DeviceCalls {
 		return this.context.policy;
 	}
 
+	/** It takes no calls any more. */
+	get isClosed(): boolean {
+		return this.context.closed;
+	}
+
 	protected open(operation: string): void {
-		if (this.context.closed) refuse("EINVAL", `${operation}: ${this.context.name} is closed`);
+		if (this.isClosed) refuse("EINVAL", `${operation}: ${this.context.name} is closed`);
 	}
 
 	// ---- numbers

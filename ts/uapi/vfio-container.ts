@@ -23,15 +23,15 @@ export class VfioContainer extends IommuV2 {
 	constructor(machine: Machine, policy: Partial<Policy> = {}, name?: string) {
 		super(machine, policy, name, true);
 		this.context.deviceLeft = (device) => {
-			this.detachGroup([device]);
+			this.context.removeDevice(device);
+			this.dropMirrors();
 			this.closeDevice(device);
 		};
 	}
 
-	/** Closed for calls, though devices that are open keep what it has. */
-	protected override open(operation: string): void {
-		if (this.closing) refuse("EINVAL", `${operation}: ${this.context.name} is closed`);
-		super.open(operation);
+	/** Though devices that are open keep what it has. */
+	override get isClosed(): boolean {
+		return this.closing;
 	}
 
 	/** The hidden IOASID's own, while there is one. */
@@ -163,12 +163,16 @@ export class VfioContainer extends IommuV2 {
 		}
 	}
 
-	/** Devices leave, and mirrors that nobody needs go; what was written through these stays known. */
 	private detachGroup(devices: Iterable<Device>): void {
 		for (const device of devices) {
-			this.machine.routes.detachAll(device);
+			this.machine.release(device);
 			this.context.removeDevice(device);
 		}
+		this.dropMirrors();
+	}
+
+	/** Mirrors that nobody needs go; what was written through them stays known. */
+	private dropMirrors(): void {
 		const node = this.own;
 		for (const mirror of [...(node?.mirrors ?? [])]) {
 			if (mirror.attachments.size > 0) continue;

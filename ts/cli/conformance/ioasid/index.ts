@@ -48,7 +48,7 @@ class Run {
 	private file(step: Step): IoasidFile {
 		if (step.fd !== undefined) return this.names.ref(step.fd, IoasidFile);
 		const [first] = this.world.files;
-		if (first === undefined) throw new ScenarioError("no file is open");
+		if (first === undefined) throw new DoorError("EINVAL", `${step.op}: no file is open`);
 		return first;
 	}
 

@@ -41,10 +41,11 @@ function* pieces(call: Call, access: "read" | "write"): Iterable<{ result: DmaRe
 	}
 }
 
-function fault(call: Call): { device: ScenarioDevice; pasid: number | null; address: bigint; write: boolean } {
+/** `pasid` undefined: a number that the device was never given. */
+function fault(call: Call): { device: ScenarioDevice; pasid: number | null | undefined; address: bigint; write: boolean } {
 	const device = deviceOf(call);
 	const pasid = call.world.busPasid(device.device, small(call, "pasid"), undefined);
-	return { device, pasid: pasid ?? null, address: call.names.number(call.step.addr), write: call.step.access === "w" };
+	return { device, pasid, address: call.names.number(call.step.addr), write: call.step.access === "w" };
 }
 
 function vm({ names, step }: Call): KvmVm {
@@ -135,12 +136,13 @@ export const checkOps: Record<string, Operation> = {
 
 	page_request(call) {
 		const { device, pasid, address, write } = fault(call);
+		if (pasid === undefined) return { bound: { state: "invalid" } };
 		return request(call, call.world.machine.requestPage(device.device, pasid, address, write ? "write" : "read"));
 	},
 	dma_miss(call) {
 		const { device, pasid, address, write } = fault(call);
-		const event = call.world.machine.pageRequests.event(device.device, pasid, address, write, false);
-		if (event === null) throw new DoorError("EINVAL", "dma_miss: its slot is empty");
+		const event = pasid === undefined ? null : call.world.machine.pageRequests.event(device.device, pasid, address, write, false);
+		if (event === null || pasid === undefined) throw new DoorError("EINVAL", "dma_miss: its slot is empty");
 		if (call.world.machine.dma(device.device, pasid, address, write ? "write" : "read").kind !== "fault") throw new CheckFailed("the DMA got through");
 		call.world.machine.pageRequests.tell(event);
 		return undefined;
@@ -151,7 +153,7 @@ export const checkOps: Record<string, Operation> = {
 		const routes = call.world.machine.routes.attachmentsOf(device.device);
 		const attachment = routes.findLast((a) => a.vpasid === wanted) ?? routes.find((a) => wanted !== null && a.mode === "pasid_table");
 		if (attachment === undefined) throw new DoorError("EINVAL", "inject_fault: it has no such attachment");
-		const event = call.world.machine.pageRequests.event(device.device, pasid, address, write, true) ?? {
+		const event = call.world.machine.pageRequests.event(device.device, pasid ?? null, address, write, true) ?? {
 			device: device.device,
 			space: attachment.space,
 			address,
@@ -160,7 +162,7 @@ export const checkOps: Record<string, Operation> = {
 			vpasid: attachment.vpasid,
 			ambiguous: false,
 		};
-		return request(call, call.world.machine.pageRequests.post({ event: { ...event, space: attachment.mode === "sw" ? attachment.space : event.space }, state: "pending", pasid, group: null }));
+		return request(call, call.world.machine.pageRequests.post({ event: { ...event, space: attachment.mode === "sw" ? attachment.space : event.space }, state: "pending", pasid: pasid ?? null, group: null }));
 	},
 	events: (call) => ({ outputs: { events: call.file().readEvents() } }),
 	fault_respond(call) {
@@ -231,7 +233,9 @@ export const checkOps: Record<string, Operation> = {
 		return undefined;
 	},
 	kvm_add_fd(call) {
-		vm(call).addFile(call.file().context);
+		const { context } = call.file();
+		if (context.closed) throw new DoorError("EINVAL", `kvm_add_fd: ${context.name} is closed`);
+		vm(call).addFile(context);
 		return undefined;
 	},
 	kvm_del_fd(call) {

@@ -1,6 +1,6 @@
 /** Steps on IOASIDs, guest tables and containers. */
 import type { Device, Group } from "../../../core/index.ts";
-import { DoorError, IoasidV1, VfioContainer } from "../../../uapi/index.ts";
+import { DoorError, IoasidFile, IoasidV1, VfioContainer } from "../../../uapi/index.ts";
 import { type GuestFormat, GuestPasidTable, GuestTable } from "./guest.ts";
 import { type Call, CheckFailed, deviceOf, flag, ioasid, type Operation, small, v1, v2 } from "./ops.ts";
 import { ScenarioError } from "./values.ts";
@@ -12,7 +12,9 @@ function pair(call: Call, value: unknown): { first: bigint; size: bigint } | und
 }
 
 function container({ names, step }: Call): VfioContainer {
-	return names.ref(step.container, VfioContainer);
+	const file = names.ref(step.container, IoasidFile);
+	if (!(file instanceof VfioContainer)) throw new DoorError("ENOTTY", `${step.op}: ${file.context.name} is no container`);
+	return file;
 }
 
 function group({ world, step }: Call): Group<Device> {

@@ -69,10 +69,10 @@ export const worldOps: Record<string, Operation> = {
 	open({ world, step }) {
 		return { bound: world.open(step.node as string, step.as as string) };
 	},
-	close({ names, step, world }) {
+	close({ names, step }) {
 		const file = names.ref(step.target, IoasidFile);
+		if (file.isClosed) throw new DoorError("EINVAL", `close: ${file.context.name} is closed`);
 		file.close();
-		void world;
 		return undefined;
 	},
 	enable(call) {

@@ -109,8 +109,8 @@ export abstract class AddressSpace {
 	}
 	/** Another device comes by way of a unit. @throws CoreError NoSpace */
 	joined(_iommu: IommuDriver): void {}
-	/** Bring in the page behind an address, if the space works that way. @returns whether something was brought in */
-	abstract faultIn(address: bigint, write: boolean): boolean;
+	/** Bring in the page behind an address, if the space works that way; `by` the unit that was stopped. @returns whether something was brought in */
+	abstract faultIn(address: bigint, write: boolean, by?: IommuDriver): boolean;
 	/** The root holds still while devices are attached in its tree. @throws CoreError MemoryFault, NoSpace */
 	hold(): void {
 		this.parent?.hold();

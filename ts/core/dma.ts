@@ -1,6 +1,7 @@
 import type { AddressSpace } from "./address-space.ts";
 import type { Device } from "./device.ts";
 import type { DmaAnswer } from "./iommu-driver.ts";
+import { PAGE } from "./frames.ts";
 import type { Slot } from "./slot.ts";
 import type { Space } from "./space.ts";
 import { PasidTableSpace, UserSpace } from "./user-space.ts";
@@ -52,17 +53,41 @@ export function translate(device: Device, pasid: number | null, address: bigint,
 		// formats that know no write without read
 		if (answer.ok && access === "read" && space?.hidesReads && !delegated && space.refuses(address, access)) return { kind: "fault", fault: "perm", code: 0 };
 		if (answer.ok) return routed?.kind === "host" ? { kind: "host", physical: answer.physical } : { kind: "memory", physical: answer.physical, pageBytes: answer.pageBytes };
+		if (answer.where === "aside") {
+			if (routed?.kind === "host") return { kind: "host", physical: address };
+			const found = space === null ? null : lookUp(space, address, access);
+			if (found !== null) return found;
+		}
 		// a walk touches at most a few dozen pages, each of which may have to be brought in
-		if (bringIn && tries < 64 && space !== null && faultInPath(space, address, answer, access === "write")) continue;
+		if (bringIn && tries < 64 && space !== null && faultInPath(space, pasid, device, address, answer, access === "write")) continue;
 		return { kind: "fault", fault: faultKind(answer, pasid !== null, space, address, access), code: answer.code };
 	}
 }
 
-/** Bring in what stopped a request: by the address that the unit told, or by looking the way up in software. */
-function faultInPath(space: AddressSpace, address: bigint, answer: DmaAnswer & { ok: false }, write: boolean): boolean {
-	if (answer.where === "requester" || answer.where === "pasid") return false;
-	if (answer.where === "stage2" && answer.address !== undefined && space.parent !== null) {
-		if (space.parent.faultIn(answer.address, false) || space.parent.faultIn(answer.address, write)) return true;
+/** An address that the unit does not walk: what the space says of it. */
+function lookUp(space: AddressSpace, address: bigint, access: "read" | "write"): DmaResult | null {
+	for (const run of space.resolve(address, address)) {
+		if (address < run.iova || address >= run.iova + run.size) continue;
+		if (!run.permissions[access]) return { kind: "fault", fault: "perm", code: 0 };
+		if (access === "write") space.dirtied(address & ~(PAGE - 1n));
+		return { kind: "memory", physical: run.pa + (address - run.iova), pageBytes: Number(PAGE) };
 	}
-	return space.faultIn(address, write);
+	return null;
+}
+
+/** Bring in what stopped a request: by the address that the unit told, or by looking the way up in software. */
+function faultInPath(space: AddressSpace, pasid: number | null, { iommu }: Device, address: bigint, answer: DmaAnswer & { ok: false }, write: boolean): boolean {
+	const delegated = pasid !== null && space instanceof PasidTableSpace;
+	if (answer.where === "requester") return false;
+	if (answer.where === "pasid") return delegated && space.entryIn(pasid);
+	if (answer.where === "stage2" && space.parent !== null && mayLack(space.parent)) {
+		const stopped = answer.address;
+		if (stopped !== undefined && (space.parent.faultIn(stopped, false) || space.parent.faultIn(stopped, write))) return true;
+	}
+	return !delegated && space.faultIn(address, write, iommu);
+}
+
+/** Pages of it or above may be absent. */
+function mayLack(space: AddressSpace): boolean {
+	return space.iopf || (space.parent !== null && mayLack(space.parent));
 }

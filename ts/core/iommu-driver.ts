@@ -124,8 +124,11 @@ export interface RequesterState {
 
 /** Why a DMA did not get through, as the hardware sees it. */
 export interface DmaFault {
-	/** the requester's own entry, the PASID's entry, a stage's table, or what an entry permits */
-	where: "requester" | "pasid" | "stage1" | "stage2" | "permission";
+	/**
+	 * the requester's own entry, the PASID's entry, a stage's table, or what an entry permits; `aside`: the architecture
+	 * keeps the address and the machine does not, so that software has to look
+	 */
+	where: "requester" | "pasid" | "stage1" | "stage2" | "permission" | "aside";
 	/** input address of the stage that faulted, when the unit tells */
 	address?: bigint;
 	/** the architecture's code */

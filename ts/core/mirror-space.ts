@@ -51,6 +51,8 @@ export class IdentitySpace extends AddressSpace {
 	}
 }
 
+const WHOLE = { first: 0n, last: (1n << 64n) - 1n };
+
 /** The address space of a process (SVA): pages come in when a device asks for them, and go when the process drops them. */
 export class SvaSpace extends AddressSpace {
 	readonly kind = "sva";
@@ -80,7 +82,7 @@ export class SvaSpace extends AddressSpace {
 	}
 
 	acquire(iommu: IommuDriver): Target {
-		const make = () => ({ table: iommu.createTable(() => this.resolve(0n, (1n << 64n) - 1n), {}), users: 0 });
+		const make = () => ({ table: iommu.createTable(({ first, last } = WHOLE) => this.resolve(first, last), {}), users: 0 });
 		return { kind: "table", table: this.tables.acquire(iommu, make) };
 	}
 

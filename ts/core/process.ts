@@ -341,7 +341,7 @@ export class Process implements ProcessMemory {
 
 	/** Charge locked pages. @throws CoreError NoSpace over the limit */
 	charge(pages: number): void {
-		if (this.lockedPages + pages > this.lockedLimit) {
+		if (pages > 0 && this.lockedPages + pages > this.lockedLimit) {
 			throw new CoreError("NoSpace", `${this.lockedPages} pages are locked, the limit is ${this.lockedLimit}`, { operation: "Process.charge", object: `process ${this.name}` });
 		}
 		this.lockedPages += pages;

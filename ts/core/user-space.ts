@@ -218,7 +218,12 @@ export class UserSpace extends AddressSpace {
 	}
 
 	/** What the tables lead to in the parent may be brought in, and the pages of the tables themselves. */
-	faultIn(address: bigint, write: boolean): boolean {
+	faultIn(address: bigint, write: boolean, by?: IommuDriver): boolean {
+		const shadow = by === undefined ? undefined : this.shadows.get(by);
+		if (shadow !== undefined) {
+			const leaf = leafAt(shadow.leaves, address);
+			return leaf !== undefined && this.parent.faultIn(leaf.to + (address - leaf.address), write);
+		}
 		let brought = false;
 		const read = (at: bigint) => {
 			const known = this.read(at);
@@ -260,6 +265,9 @@ export class UserSpace extends AddressSpace {
 		return unreadable;
 	}
 }
+
+/** Bytes of an entry: a CD, a process context, a GCR3 entry. */
+const PASID_ENTRY: Readonly<Record<string, bigint>> = { smmuv3: 64n, riscv: 16n, amdvi: 8n };
 
 /** A guest's PASID table: it owns every PASID of the RIDs that are attached; requests without PASID use the parent. */
 export class PasidTableSpace extends AddressSpace {
@@ -305,6 +313,11 @@ export class PasidTableSpace extends AddressSpace {
 
 	override dirtied(page: bigint): void {
 		this.parent.dirtied(page);
+	}
+
+	/** Bring in the page of the table that has an entry. @returns whether it was absent */
+	entryIn(pasid: number): boolean {
+		return this.parent.faultIn(this.address + BigInt(pasid) * PASID_ENTRY[this.format], false);
 	}
 
 	/** Units that read the table at system addresses look for it again. */

@@ -216,9 +216,9 @@ export class PageTable {
 		return count;
 	}
 
-	/** From now on maps use leaves of at most 2^lg2 bytes; what is mapped stays as it is. */
-	limitLeaves(lg2: number): void {
-		this.views.data().setBigUint64(this.record + TABLE_LEAVES, leafMask(this.format, lg2), true);
+	/** From now on maps use leaves of at most 2^lg2 bytes, of `leaves` (lg2 bytes; default: all that the format has); what is mapped stays as it is. */
+	limitLeaves(lg2: number, leaves?: readonly number[]): void {
+		this.views.data().setBigUint64(this.record + TABLE_LEAVES, leafMask(this.format, lg2, leaves), true);
 	}
 
 	/** Unmap everything; the root stays where it is. */

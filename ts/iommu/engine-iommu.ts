@@ -1,5 +1,5 @@
 import { type AddressRange, type CacheSelection, CoreError, type DmaAnswer, type IommuCapabilities, type IommuDriver, type IommuTable, type RequesterState, type TableAttributes, type TableContent, type Target, type UserTable } from "../core/index.ts";
-import type { Engine, PageTable, Translation, Unit } from "../engine/index.ts";
+import type { Engine, PageTable, TranslateOptions, Translation, Unit } from "../engine/index.ts";
 import { UnitPageRequests } from "./page-requests.ts";
 import { JoinedTable } from "./joined-table.ts";
 import { EngineTable, type PartRole, refused } from "./engine-table.ts";
@@ -31,6 +31,8 @@ export abstract class EngineIommu implements IommuDriver {
 	protected readonly engine: Engine;
 	protected readonly unit: Unit;
 	readonly pageRequests: UnitPageRequests;
+	/** lg2 bytes of the pages that it has */
+	private readonly leaves: readonly number[];
 	private readonly states = new Map<number, RequesterState>();
 	private readonly nested = new Map<number, RequesterState>();
 	/** tables of requesters that several spaces share by address */
@@ -48,6 +50,7 @@ export abstract class EngineIommu implements IommuDriver {
 		this.unit = unit;
 		this.capabilities = capabilities;
 		this.name = name ?? `unit ${unit.index}`;
+		this.leaves = [...capabilities.pageSizes.toString(2)].reverse().flatMap((digit, lg2) => (digit === "1" ? [lg2] : []));
 		this.pageRequests = new UnitPageRequests(unit, (rid) => this.usesPri(this.stateOf(rid)));
 	}
 
@@ -71,7 +74,7 @@ export abstract class EngineIommu implements IommuDriver {
 	createTable(content: TableContent, attributes: TableAttributes): IommuTable {
 		const tag = this.takeTag(attributes);
 		const make = (role: PartRole) => this.makePages(role, attributes);
-		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places(), this.capabilities.pageSizes.toString(2).length - 1, (one) => this.isBase(one));
+		const table = new EngineTable(tag, content, make, (changed, iova, size) => this.dropChanged(changed, iova, size), this.places(), this.leaves, (one) => this.isBase(one));
 		try {
 			table.part("second");
 		} catch (error) {
@@ -279,28 +282,33 @@ export abstract class EngineIommu implements IommuDriver {
 
 	translate(rid: number, pasid: number | null, address: bigint, access: "read" | "write"): DmaAnswer {
 		const inside = ({ first, last }: AddressRange) => address >= first && address <= last;
-		if (pasid === null && this.interrupts.some(inside) && !this.capabilities.reserved.some(inside)) return this.lookUp(rid, address, access);
+		if (pasid === null && this.interrupts.some(inside) && !this.capabilities.reserved.some(inside)) return { ok: false, where: "aside", code: 0 };
 		const ats = this.usesAts(this.stateOf(rid)) ? ({ type: "device", pageRequests: false } as const) : {};
-		const answer = this.unit.translate(rid, address, { access, ...ats, ...(pasid === null ? {} : { pasid }) });
+		const options = { access, ...ats, ...(pasid === null ? {} : { pasid }) };
+		const answer = this.unit.translate(rid, address, options);
 		// what the caller asks about is reported nowhere
 		while (this.unit.takeFault() !== null) {}
 		if (answer.status === "translated") return { ok: true, physical: answer.pa, pageBytes: answer.pageBytes };
 		const code = answer.fault;
 		if (answer.outcome === 0 || answer.stage === "tables") return { ok: false, where: pasid === null ? "requester" : "pasid", code };
 		if (this.isPermission(answer)) return { ok: false, where: "permission", code };
-		return { ok: false, where: answer.stage === "second" && this.isNested(rid, pasid) ? "stage2" : "stage1", code };
+		if (answer.stage !== "second" || !this.isNested(rid, pasid)) return { ok: false, where: "stage1", code };
+		const stoppedAt = () => this.stoppedAt(rid, address, options);
+		return {
+			ok: false,
+			where: "stage2",
+			code,
+			get address() {
+				return stoppedAt();
+			},
+		};
 	}
 
-	/** What the route's table says of an address that this architecture keeps for interrupts, and the machine does not. */
-	private lookUp(rid: number, address: bigint, access: "read" | "write"): DmaAnswer {
-		const { untagged: target } = this.stateOf(rid);
-		if (target?.kind === "host") return { ok: true, physical: address, pageBytes: 4096 };
-		if (target?.kind === "table") {
-			for (const { iova, pa, permissions } of (target.table as EngineTable).contentOf({ first: address, last: address })) {
-				return permissions[access] ? { ok: true, physical: pa + (address - iova), pageBytes: 4096 } : { ok: false, where: "permission", code: 0 };
-			}
-		}
-		return { ok: false, where: "stage1", code: 0 };
+	/** Input address of the second stage that a request was stopped at: asked for where pages may be brought in. */
+	private stoppedAt(rid: number, address: bigint, options: TranslateOptions): bigint | undefined {
+		const { steps } = this.unit.explain(rid, address, options);
+		while (this.unit.takeFault() !== null) {}
+		return steps.findLast(({ kind, stage }) => kind === "walk" && stage === "second")?.address;
 	}
 
 	private isNested(rid: number, pasid: number | null): boolean {

@@ -52,8 +52,8 @@ export class EngineTable implements IommuTable {
 		private readonly changed: (table: EngineTable, iova: bigint, size: bigint) => void,
 		/** where tables of the driver may be shown to walks through it */
 		private readonly places: ShownRange,
-		/** lg2 bytes of the largest leaves */
-		private readonly largest: number,
+		/** lg2 bytes of its leaves, ascending */
+		private readonly leaves: readonly number[],
 		/** guests' tables lie over it: what they may not read, their walks may not */
 		private readonly isBase: (table: EngineTable) => boolean,
 	) {}
@@ -135,7 +135,7 @@ export class EngineTable implements IommuTable {
 			throw refused(error, "attach", "table");
 		}
 		try {
-			pages.limitLeaves(this.tracking?.split ? PAGE_LG2 : this.largest);
+			this.limit(pages, this.tracking?.split ?? false);
 			this.fill(pages, role);
 		} catch (error) {
 			pages.dispose();
@@ -211,9 +211,14 @@ export class EngineTable implements IommuTable {
 		if (bytes > 0n) this.changed(this, iova, size);
 	}
 
-	/** Map everything anew, in leaves of at most 2^lg2 bytes. @throws EngineError OutOfFrames */
-	private refill(role: PartRole, pages: PageTable, lg2: number): void {
-		pages.limitLeaves(lg2);
+	/** Leaves of the smallest size, or of all sizes of the unit. */
+	private limit(pages: PageTable, splits: boolean): void {
+		pages.limitLeaves(splits ? PAGE_LG2 : Number.MAX_SAFE_INTEGER, this.leaves);
+	}
+
+	/** Map everything anew. @throws EngineError OutOfFrames */
+	private refill(role: PartRole, pages: PageTable, splits: boolean): void {
+		this.limit(pages, splits);
 		pages.clear();
 		this.fill(pages, role);
 	}
@@ -245,14 +250,14 @@ export class EngineTable implements IommuTable {
 			try {
 				for (const part of this.parts) {
 					done.push(part);
-					this.refill(...part, PAGE_LG2);
+					this.refill(...part, true);
 				}
 			} catch (error) {
 				// the frames that large leaves need were there before
-				for (const part of done) this.refill(...part, this.largest);
+				for (const part of done) this.refill(...part, false);
 				throw refused(error, "trackDirty", "table");
 			}
-		} else if (!splits) for (const pages of this.parts.values()) pages.limitLeaves(this.largest);
+		} else if (!splits) for (const pages of this.parts.values()) this.limit(pages, false);
 	}
 
 	private forgetDirty(): void {

@@ -188,6 +188,64 @@ describe("guests' tables that hardware walks", () => {
 		xlate a 0x5000 => hva:0x40009000
 		xlate b 0x5000 => hva:0x40009000
 	`, { options: { dupCookie: "allow" } });
+	flows("a guest's PASID table over memory that comes when it is asked for", ["smmuv3", "amdvi", "riscv"], (kind) => `
+		${V2(kind)}
+		d = device mmu vfio-pci pasid delegated pri
+		e = device mmu vfio-pci pasid delegated pri
+		bind d
+		bind e
+		s = ioasid_alloc iopf
+		map s 0x40000000 0x4000000 iova=0
+		cd = pasid_table_new ${kind} 0x40000000 0x300000 16
+		table = ioasid_alloc kind=user parent=s user_pasid_table={format:${kind},addr:0x300000,size:16}
+		t = pt_new ${kind} 0x40000000 0x100000 0x110000
+		pt_write t 0x7000 0x8000
+		pt_write t 0x9000 0x8000000
+		pasid_table_write cd 5 t
+		attach d table
+		r = page_request d 0x7000 pasid=5
+		fault_state r => state:success
+		xlate d 0x7000 pasid=5 => hva:0x40008000
+		xlate d 0x9000 pasid=5 => fault:stage2
+		xlate d 0x6000 pasid=5 => fault:stage1
+		xlate d 0x7000 pasid=6 => fault:pasid
+		attach e table
+		xlate e 0x7000 pasid=5 access=w => hva:0x40008000
+		events => events:[]
+		locked 0
+	`);
+	flows("a guest's PASID table in process memory", ["smmuv3", "amdvi", "riscv"], (kind) => `
+		${V2(kind)}
+		d = device mmu vfio-pci pasid delegated pri
+		bind d
+		s = ioasid_alloc kind=sva
+		cd = pasid_table_new ${kind} 0 0x40300000 16
+		table = ioasid_alloc kind=user parent=s user_pasid_table={format:${kind},addr:0x40300000,size:16}
+		t = pt_new ${kind} 0 0x40100000 0x40110000
+		pt_write t 0x7000 0x40003000
+		pasid_table_write cd 5 t
+		attach d table
+		xlate d 0x7000 pasid=5 => hva:0x40003000
+	`);
+	flows("a shadow brings in what its own entries lead to", HARDWARE, (kind) => `
+		${V2(kind, "nesting=sw")}
+		d = device mmu vfio-pci pri
+		bind d
+		gpa = ioasid_alloc iopf
+		map gpa 0x40000000 0x1000000 iova=0
+		${TABLE(kind)}
+		pt_write t 0x7000 0x8000
+		pt_write t 0x6000 0x5000
+		attach d u
+		pt_write t 0x7000 0x9000
+		pt_clear t 0x6000
+		xlate d 0x7000 => hva:0x40008000
+		r = page_request d 0x6000
+		fault_state r => state:success
+		invalidate u
+		xlate d 0x7000 => hva:0x40009000
+		xlate d 0x6000 => fault:any
+	`);
 	flow("under tracking the second of table and PASID is a note, in both orders", `
 		${V2("smmuv3")}
 		d = device mmu vfio-pci pasid delegated
@@ -332,6 +390,50 @@ describe("maps", () => {
 		xlate d 0xfee00008 => hva:0x50000008
 		xlate d 0xfee00008 access=w => hva:0x50000008
 	`);
+	flows("nor do guests' tables, processes and dirty tracking know of them", HARDWARE, (kind) => `
+		mmu = iommu ${kind} reserved=[[0x700000000,0x7000fffff]]
+		ram = mem 0x40000000 0x40000000
+		high = mem 0xfee00000 0x10000
+		fd = open iommu
+		d = device mmu vfio-pci pri
+		e = device mmu vfio-pci pri
+		bind d
+		bind e
+		gpa = ioasid_alloc
+		map gpa 0x40000000 0x1000000 iova=0
+		map gpa 0x50000000 0x10000 iova=0xfee00000
+		${TABLE(kind)}
+		pt_write t 0xfee01000 0x6000
+		pt_write t 0xfee02000 0x7000 perms=read
+		attach d u
+		xlate d 0xfee01008 => hva:0x40006008
+		xlate d 0xfee02008 access=w => fault:perm
+		xlate d 0xfee03008 => fault:stage1
+		detach d u
+		attach d gpa
+		dirty_start gpa
+		dma_write d 0xfee01000 4 7
+		dirty_get gpa 0xfee00000 0x10000 0x1000 => bits:[1]
+		s = ioasid_alloc kind=sva
+		attach e s
+		xlate e 0xfee01008 => hva:0xfee01008
+		xlate e 0xfee03008 => hva:0xfee03008
+		xlate e 0xfee83008 => fault:any
+	`, { options: { dirtyTracking: true } });
+	flows("pages of other sizes, which a format has and the unit has not, are not dirty as a whole", HARDWARE, (kind) => `
+		${V2(kind)}
+		d = device mmu vfio-pci
+		bind d
+		g = ioasid_alloc
+		map g 0x40400000 0x10000 iova=0x100000
+		map g 0x44000000 0x4000000 iova=0x4000000
+		attach d g
+		dirty_start g
+		dma_write d 0x103000 4 1
+		dma_write d 0x4201000 4 1
+		dirty_get g 0x100000 0x10000 0x1000 => bits:[3]
+		dirty_get g 0x4000000 0x4000000 0x200000 => bits:[1]
+	`, { options: { dirtyTracking: true, dirtySplit: false } });
 	flows("leaves are of pages that the unit has", HARDWARE, (kind) => `
 		${V2(kind, "page_sizes=0x1000")}
 		d = device mmu vfio-pci
@@ -364,6 +466,27 @@ describe("maps", () => {
 		dma_miss d 0x1000
 		r = page_request d 0x1000
 		fault_state r => state:pending
+	`);
+	flow("what charges nothing is refused by no limit", `
+		${V2()}
+		weak = iommu vtd snoop_enforce=false
+		s = device mmu mdev-sw
+		d = device mmu vfio-pci
+		bind s
+		bind d
+		dummy = ioasid_alloc kind=dummy
+		map dummy 0x40000000 0x8000 iova=0x40000000
+		c = ioasid_alloc parent=dummy
+		map c 0x40000000 0x1000 iova=0
+		attach s c
+		rlimit 4
+		p = access_pin s 0 0x1000
+		attach d c
+		locked 8
+		r = ioasid_alloc
+		map r 0x40010000 0x1000 iova=0
+		detach d c
+		attach d r !ENOMEM
 	`);
 	flow("registered ranges that touch are one (v1)", `
 		${V1}

@@ -233,8 +233,8 @@ export const checkOps: Record<string, Operation> = {
 		return undefined;
 	},
 	kvm_add_fd(call) {
-		const { context } = call.file();
-		if (context.closed) throw new DoorError("EINVAL", `kvm_add_fd: ${context.name} is closed`);
+		const { context, isClosed } = call.file();
+		if (isClosed) throw new DoorError("EINVAL", `kvm_add_fd: ${context.name} is closed`);
 		vm(call).addFile(context);
 		return undefined;
 	},

@@ -4,7 +4,8 @@ import type { DmaAnswer } from "./iommu-driver.ts";
 import { PAGE } from "./frames.ts";
 import type { Slot } from "./slot.ts";
 import type { Space } from "./space.ts";
-import { PasidTableSpace, UserSpace } from "./user-space.ts";
+import { PasidTableSpace } from "./pasid-table-space.ts";
+import { UserSpace } from "./user-space.ts";
 
 /**
  * Why a DMA got nowhere: its slot is empty (`blocked` untagged, `pasid` tagged, or no entry of a guest's PASID table), a

@@ -52,6 +52,7 @@ export type { MapOptions as MemoryMapOptions, MappingWatcher, ProcessMemory, Pro
 export { MemoryObject } from "./process-object.ts";
 export { Routes } from "./routes.ts";
 export { type KernelSpaceOptions, type Loan, type LoanReport, Space } from "./space.ts";
-export { PasidTableSpace, type UserAccess, type UserLeaf, UserSpace, type UserTableReader } from "./user-space.ts";
+export { PasidTableSpace } from "./pasid-table-space.ts";
+export { type UserAccess, type UserLeaf, UserSpace, type UserTableReader } from "./user-space.ts";
 export { type FunctionKind, groupsOf, type TopologyFunction, type TopologyGroup } from "./topology.ts";
 export { type EnqcmdResult, needsWbinvd, VirtualMachine } from "./vm.ts";

@@ -5,7 +5,7 @@ import type { AttachRequest, RouteOperations } from "./device-driver.ts";
 import { CoreError } from "./errors.ts";
 import { applyAll, type Layer, type Requester, type Slot } from "./slot.ts";
 import { Space } from "./space.ts";
-import { PasidTableSpace } from "./user-space.ts";
+import { PasidTableSpace } from "./pasid-table-space.ts";
 
 interface GlobalPasid {
 	pasid: number;

@@ -2,7 +2,7 @@ import type { AddressSpace, Attached } from "./address-space.ts";
 import { CoreError } from "./errors.ts";
 import type { AddressRange, IommuDriver, RequesterState, Target, UserPasidTable } from "./iommu-driver.ts";
 import { Space } from "./space.ts";
-import { PasidTableSpace } from "./user-space.ts";
+import { PasidTableSpace } from "./pasid-table-space.ts";
 
 /** A space in a slot, and the attachments that put it there. */
 export interface Layer {
